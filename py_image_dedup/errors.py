@@ -1,0 +1,61 @@
+"""Every error this program raises on purpose: one tree.
+
+The first line of a class's docstring is its headline in the documentation, ``exit_code`` is what the command
+ends with.  A message names the file, key or option at fault and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class DedupError(Exception):
+    """Something went wrong that the user can be told about."""
+
+    exit_code = 1
+
+
+class UsageError(DedupError):
+    """An argument or option makes no sense."""
+
+    exit_code = 2
+
+
+class ConfigError(DedupError):
+    """The configuration is wrong: unknown key, unknown rule, wrong type, missing folder."""
+
+    exit_code = 3
+
+
+class RootError(ConfigError):
+    """A folder to work on is missing, unreadable, or suddenly empty."""
+
+
+class StateDirectoryError(ConfigError):
+    """The state directory can't be written, so nothing may be acted on."""
+
+
+class StoreError(DedupError):
+    """The store refused or failed an operation."""
+
+    exit_code = 4
+
+
+class StoreUnavailable(StoreError):
+    """The store can't be reached, or another process holds it."""
+
+
+class StoreMismatch(StoreError):
+    """The store holds data of another program or another version."""
+
+
+class ActionRefused(DedupError):
+    """An act was refused because the disk no longer agrees with the plan."""
+
+    exit_code = 5
+
+
+class PictureError(DedupError):
+    """A file is no picture that can be read; the message is the reason, without the path."""
+
+
+class NotNow(PictureError):
+    """A picture could not be read for a reason that may pass (memory, I/O), so it is not remembered."""

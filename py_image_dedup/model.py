@@ -1,0 +1,145 @@
+"""The words of the program as frozen data: file, content, record, match, group.
+
+Paths are ``str`` with surrogate escapes (``os.fsdecode``), so that every name Linux allows survives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file as the walker met it on disk, not opened yet.
+
+    ``size`` in bytes, ``mtime_ns`` in nanoseconds since 1970.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What the store knows of one path of one origin.
+
+    ``content`` is the SHA-256 of the bytes (hex), the key of the :class:`Content`.  A file that no decoder could
+    read has ``problem`` set to the reason and ``reader`` to the decoders that tried, and has no content in the store.
+    """
+
+    origin: str
+    path: str
+    size: int
+    mtime_ns: int
+    content: str
+    problem: str = ""
+    reader: str = ""
+
+    def unchanged(self, seen: Seen) -> bool:
+        """Tell whether the disk still shows what was recorded (size and mtime_ns)."""
+        return self.size == seen.size and self.mtime_ns == seen.mtime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a picture says about itself; pixels as shown upright.
+
+    ``frames`` counts frames or pages.  ``exif_count`` is the number of EXIF tags,
+    ``taken`` the EXIF capture date as written there (``2024:05:01 12:00:00``) or the empty string.  ``grey`` tells
+    that the file stores no colour.
+    """
+
+    format: str
+    width: int
+    height: int
+    frames: int = 1
+    exif_count: int = 0
+    taken: str = ""
+    grey: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Content:
+    """What is known of one sequence of bytes, keyed by its SHA-256 (hex).
+
+    ``thumbnail``: 64x64 grey, upright, area-averaged; uint8, shape (64, 64).
+    ``signature``: the ``goldberg`` signature, int8, shape (648,); all zero for a featureless picture.
+    """
+
+    hash: str
+    facts: Facts
+    thumbnail: npt.NDArray[np.uint8]
+    signature: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """A file with its content; ``content`` is None when the store already holds it."""
+
+    file: File
+    content: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file or folder that could not be used, and why, in words."""
+
+    path: str
+    reason: str
+
+
+class Match(NamedTuple):
+    """Two different contents (hashes, ``a < b``) and the distance of their signatures, 0..1."""
+
+    a: str
+    b: str
+    distance: float
+
+
+class Level(StrEnum):
+    """How sure a match is: a duplicate may be acted on, a similar picture is only shown."""
+
+    DUPLICATE = "duplicate"
+    SIMILAR = "similar"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file with the facts that ranking and grouping look at.
+
+    ``root`` is the configured folder it lies below.
+    """
+
+    file: File
+    facts: Facts
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of a group, seen from its keeper: the distance to *that keeper*, the level, and why the keeper won."""
+
+    candidate: Candidate
+    distance: float
+    level: Level
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A keeper and the files that match it."""
+
+    keeper: Candidate
+    members: tuple[Member, ...]

@@ -1,0 +1,146 @@
+"""From a grey array to its signature, and from two signatures to their distance.
+
+The algorithm is H. Chi Wong, M. Bern and D. Goldberg, "An image signature for any kind of image", ICIP 2002, with
+the choices of the ``image-match`` package, which the tests hold this module against value for value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+KIND = "goldberg"
+VERSION = 1
+"""Raised whenever the canonical picture or the algorithm changes: signatures of two versions are not compared."""
+
+GRID = 9
+NEIGHBOURS = 8
+LENGTH = GRID * GRID * NEIGHBOURS
+
+_IDENTICAL = 2 / 255.0
+_CROP_PERCENTILES = (5, 95)
+
+Grey = npt.NDArray[np.float64]
+Signature = npt.NDArray[np.int8]
+
+
+def goldberg(grey: Grey) -> Signature:
+    """Compute the signature of a grey picture.
+
+    `grey`: float64, shape (rows, columns), values 0..1.  Returns int8, shape (648,), values -2..2: for each of 9x9
+    points the eight differences to its neighbours (upper left, upper, upper right, left, right, lower left, lower,
+    lower right), in levels.  A featureless picture gives zeros only.
+    """
+    levels = _mean_levels(grey, *_grid_points(grey))
+    differences = _differences(levels)
+    _quantise(differences)
+    return differences.ravel().astype(np.int8)
+
+
+def norms(signatures: Signature) -> npt.NDArray[np.float64]:
+    """Return the Euclidean norms of signatures, shape (n, 648) to (n,), exact up to one rounding."""
+    wide = signatures.astype(np.int32)
+    squares = np.einsum("ij,ij->i", wide, wide).astype(np.float64)
+    return np.asarray(np.sqrt(squares))
+
+
+def distances(one: Signature, others: Signature) -> npt.NDArray[np.float64]:
+    """Return ``||a-b|| / (||a|| + ||b||)`` of one signature, shape (648,), to others, shape (n, 648): 0..1.
+
+    Two featureless pictures, which have no direction to compare, are at distance 1.
+    """
+    return row_distances(np.broadcast_to(one, others.shape), others)
+
+
+def row_distances(a: Signature, b: Signature) -> npt.NDArray[np.float64]:
+    """Return the distances of the rows of `a` to the same rows of `b`, both of shape (n, 648)."""
+    apart = norms((a.astype(np.int16) - b).astype(np.int8))
+    together = norms(a) + norms(b)
+    return np.divide(apart, together, out=np.ones(len(a)), where=together > 0)
+
+
+def distance(a: Signature, b: Signature) -> float:
+    """Return the distance of two signatures, 0..1; 1 when both are featureless."""
+    return float(row_distances(a[None], b[None])[0])
+
+
+def _grid_points(grey: Grey) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Place 9x9 points inside the part of the picture where something changes."""
+    rows = _window(np.abs(np.diff(grey, axis=1)).sum(axis=1), grey.shape[0])
+    columns = _window(np.abs(np.diff(grey, axis=0)).sum(axis=0), grey.shape[1])
+    return (
+        np.linspace(*rows, GRID + 2, dtype=int)[1:-1],
+        np.linspace(*columns, GRID + 2, dtype=int)[1:-1],
+    )
+
+
+def _window(change: Grey, size: int) -> tuple[int, int]:
+    """Cut off, at both ends of one axis, the lines that hold less than 5 % of all change."""
+    cumulated = np.cumsum(change)
+    low, high = (_percentile_of_sorted(cumulated, percent) for percent in _CROP_PERCENTILES)
+    first = int(np.searchsorted(cumulated, low, side="right"))
+    last = int(np.searchsorted(cumulated, high, side="left"))
+    if first > last:  # nearly featureless
+        return tuple(int(percent / 100.0 * size) for percent in _CROP_PERCENTILES)  # type: ignore[return-value]
+    return first, last
+
+
+def _percentile_of_sorted(values: Grey, percent: float) -> float:
+    """Equal ``np.percentile(values, percent)`` to the last bit for values that are sorted already."""
+    position = (len(values) - 1) * (percent / 100)
+    below = int(position)
+    fraction = position - below
+    a = float(values[below])
+    b = float(values[min(below + 1, len(values) - 1)])
+    return b - (b - a) * (1 - fraction) if fraction >= 0.5 else a + (b - a) * fraction
+
+
+def _mean_levels(grey: Grey, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Grey:
+    """Average a small square around each grid point; its side is a twentieth of the picture's short side."""
+    side = max(2, int(0.5 + min(grey.shape) / 20.0))
+    top = np.maximum(rows - side / 2, 0).astype(int)
+    left = np.maximum(columns - side / 2, 0).astype(int)
+    if top[-1] + side <= grey.shape[0] and left[-1] + side <= grey.shape[1]:
+        squares = np.lib.stride_tricks.sliding_window_view(grey, (side, side))
+        # A padded last axis makes numpy add row by row, in the order in which it adds a slice of the picture.
+        padded = np.empty((GRID, GRID, side, side + 1))
+        padded[..., :side] = squares[top[:, None], left[None, :]]
+        levels: Grey = padded[..., :side].mean(axis=(2, 3))
+        return levels
+    return np.array([[grey[t : t + side, x : x + side].mean() for x in left] for t in top])
+
+
+def _differences(levels: Grey) -> Grey:
+    """Subtract from each point its eight neighbours; zero where there is no neighbour.  Shape (9, 9, 8)."""
+    out = np.zeros((GRID, GRID, NEIGHBOURS))
+    offsets = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
+    for k, (down, right) in enumerate(offsets):
+        here_r, there_r = _overlap(down)
+        here_c, there_c = _overlap(right)
+        out[here_r, here_c, k] = levels[here_r, here_c] - levels[there_r, there_c]
+    return out
+
+
+def _overlap(step: int) -> tuple[slice, slice]:
+    """Slices of an axis: the points that have a neighbour `step` away, and those neighbours."""
+    return slice(max(0, -step), GRID - max(0, step)), slice(max(0, step), GRID - max(0, -step))
+
+
+def _quantise(differences: Grey) -> None:
+    """Turn differences into levels -2..2 in place: same, and a weaker and stronger half on either side.
+
+    The halves are set one after the other on the array being changed, as image-match does: that decides what
+    becomes of a difference of exactly 1.
+    """
+    same = np.abs(differences) < _IDENTICAL
+    differences[same] = 0.0
+    if same.all():
+        return
+    lighter = np.sort(differences[differences > 0.0])
+    darker = np.sort(-differences[differences < 0.0])
+    _, light_middle, light_end = (_percentile_of_sorted(lighter, percent) for percent in (0, 50, 100))
+    _, dark_middle, dark_end = (_percentile_of_sorted(darker, percent) for percent in (0, 50, 100))
+    differences[(differences >= lighter[0]) & (differences <= light_middle)] = 1
+    differences[(differences >= light_middle) & (differences <= light_end)] = 2
+    differences[(differences <= -darker[0]) & (differences >= -dark_middle)] = -1
+    differences[(differences <= -dark_middle) & (differences >= -dark_end)] = -2
