@@ -1,0 +1,130 @@
+"""From files on disk to records: the Analyser protocol and its local implementation."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO, Protocol
+
+import numpy as np
+
+from py_image_dedup import files, images, signature
+from py_image_dedup.errors import NotNow, PictureError
+from py_image_dedup.model import Content, File, Record, Seen, Skipped
+
+_LEAST_SIDE = 16  # pixels; below, a 9x9 grid of averages says nothing about the picture
+_HELD_IN_MEMORY = 64 << 20  # bytes; a larger file is read twice instead of being kept whole
+_MEMORY_IN_FLIGHT = 256 << 20  # bytes of all decodes under way; one larger than this runs alone
+
+
+class Analyser(Protocol):
+    """Turns files into records, wherever the work is done."""
+
+    def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
+        """Yield one record, or the reason why there is none, for every file; the order is free.
+
+        Closing the iterator early ends the work.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a single file may cost: bytes on disk, and pixels it declares."""
+
+    max_file_size: int = 1 << 30
+    max_pixels: int = 250_000_000
+
+
+class LocalAnalyser:
+    """Analyses on this machine, in threads: decoding releases the interpreter lock."""
+
+    def __init__(
+        self, *, origin: str, threads: int, limits: Limits, known: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """`known` tells whether a content (SHA-256) needs no decoding because it is recorded already."""
+        self._origin = origin
+        self._threads = threads
+        self._limits = limits
+        self._known = known
+        self._budget = MemoryBudget(_MEMORY_IN_FLIGHT)
+
+    def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
+        """Yield records in the order of the files, at most a few per thread ahead of the reader."""
+        waiting = iter(seen)
+        with ThreadPoolExecutor(self._threads, "analyse") as pool:
+            running: deque[Future[Record | Skipped]] = deque()
+            try:
+                for file in islice(waiting, 4 * self._threads):
+                    running.append(pool.submit(self._analyse, file))
+                while running:
+                    yield running.popleft().result()
+                    for file in islice(waiting, 1):
+                        running.append(pool.submit(self._analyse, file))
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _analyse(self, seen: Seen) -> Record | Skipped:
+        if seen.size > self._limits.max_file_size:
+            return Skipped(seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows")
+        try:
+            with files.open_regular(seen.path) as file:
+                source = io.BytesIO(file.read()) if seen.size <= _HELD_IN_MEMORY else file
+                content = hashlib.file_digest(source, "sha256").hexdigest()
+                now = files.look(seen.path)
+                if now is None or (now.size, now.mtime_ns) != (seen.size, seen.mtime_ns):
+                    return Skipped(seen.path, "changed while it was read")
+                return self._record(seen, content, source)
+        except OSError as error:
+            return Skipped(seen.path, f"can't be read: {error.strerror}")
+
+    def _record(self, seen: Seen, content: str, source: BinaryIO) -> Record | Skipped:
+        file = File(self._origin, seen.path, seen.size, seen.mtime_ns, content)
+        if self._known(content):
+            return Record(file, None)
+        source.seek(0)
+        try:
+            picture = images.read(source, max_pixels=self._limits.max_pixels, reserve=self._budget.reserve)
+        except NotNow as error:
+            return Skipped(seen.path, str(error))
+        except PictureError as error:
+            broken = File(self._origin, seen.path, seen.size, seen.mtime_ns, content, str(error), images.READER)
+            return Record(broken, None)
+        return Record(file, _content(content, picture))
+
+
+def _content(content: str, picture: images.Picture) -> Content:
+    if min(picture.facts.width, picture.facts.height) < _LEAST_SIDE:
+        vector = np.zeros(signature.LENGTH, np.int8)
+    else:
+        vector = signature.goldberg(picture.grey / 255.0)
+    return Content(content, picture.facts, picture.thumbnail, vector)
+
+
+class MemoryBudget:
+    """Lets decodes run side by side as long as their memory fits; one that never fits runs alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Wait for `size` bytes, hold them for the block, give them back."""
+        size = min(size, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + size <= self._size)
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()

@@ -1,0 +1,303 @@
+"""The file system: the one walker, the one selector, and a move that can't overwrite.
+
+Paths are ``str`` with surrogate escapes; nothing here follows a symbolic link below a root.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import stat
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import PurePath
+
+from py_image_dedup.errors import RootError
+from py_image_dedup.model import Seen, Skipped
+
+_LONGEST_NAME = 255  # bytes; what Linux file systems allow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """Which files below a root are looked at.
+
+    `extensions`: lower case with dot.  `exclusions`: patterns searched in the absolute path; a folder whose path
+    with a trailing slash matches is not entered.  `hidden`: whether names that start with a dot count.
+    """
+
+    extensions: frozenset[str]
+    exclusions: tuple[re.Pattern[str], ...] = ()
+    hidden: bool = False
+    recursive: bool = True
+
+    def wants_file(self, name: str, path: str) -> bool:
+        """Tell whether a file of this name and path is in scope."""
+        return (
+            os.path.splitext(name)[1].lower() in self.extensions
+            and (self.hidden or not name.startswith("."))
+            and not name.startswith("._")  # macOS keeps resource forks under the picture's name
+            and not self._excluded(path)
+        )
+
+    def enters(self, name: str, path: str) -> bool:
+        """Tell whether a folder of this name and path is walked."""
+        return self.recursive and (self.hidden or not name.startswith(".")) and not self._excluded(path + "/")
+
+    def _excluded(self, path: str) -> bool:
+        return any(pattern.search(path) for pattern in self.exclusions)
+
+
+def check_roots(roots: Sequence[str]) -> None:
+    """Raise :class:`RootError` unless every root is a folder that can be listed."""
+    for root in roots:
+        try:
+            with os.scandir(root):
+                pass
+        except OSError as error:
+            raise RootError(
+                f"the folder {printable(root)} can't be read ({error.strerror}); "
+                "mount or create it, or take it out of analysis.source_directories"
+            ) from None
+
+
+def is_empty(folder: str) -> bool:
+    """Tell whether a folder has no entries at all."""
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None
+
+
+def walk(roots: Sequence[str], *, select: Selector, avoid: str | None = None) -> Iterator[Seen | Skipped]:
+    """Yield every selected file below the roots once, folder by folder in order of name.
+
+    `roots` are real paths; one inside another is walked as a root of its own.  `avoid` (the target of moves) is
+    never entered, under whatever name it is met.  What can't be used comes as :class:`Skipped`: symbolic links,
+    special files, folders that can't be listed.
+    """
+    others = frozenset(roots)
+    avoided = _identity(avoid) if avoid is not None else None
+    for root in roots:
+        pending = [root]
+        while pending:
+            folder = pending.pop()
+            if avoided is not None and _identity(folder) == avoided:
+                continue
+            try:
+                with os.scandir(folder) as scan:
+                    entries = sorted(scan, key=lambda entry: entry.name)
+            except OSError as error:
+                yield Skipped(folder, f"the folder can't be listed: {error.strerror}")
+                continue
+            below: list[str] = []
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if select.enters(entry.name, entry.path) and entry.path not in others:
+                        below.append(entry.path)
+                elif (found := _look(entry, select)) is not None:
+                    yield found
+            pending.extend(reversed(below))
+
+
+def _look(entry: os.DirEntry[str], select: Selector) -> Seen | Skipped | None:
+    """Turn a directory entry that is no folder into what the walk yields; None if it is out of scope."""
+    if not select.wants_file(entry.name, entry.path):
+        return None
+    if entry.is_symlink():
+        return Skipped(entry.path, "a symbolic link, not followed")
+    try:
+        facts = entry.stat(follow_symlinks=False)
+    except OSError as error:
+        return Skipped(entry.path, f"can't be looked at: {error.strerror}")
+    if not stat.S_ISREG(facts.st_mode):
+        return Skipped(entry.path, "not a regular file")
+    return Seen(entry.path, facts.st_size, facts.st_mtime_ns)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return device and inode, None if there is nothing."""
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def vanished(path: str) -> bool:
+    """Tell whether nothing is at this path for certain (an I/O error is not certain)."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno in {errno.ENOENT, errno.ENOTDIR}
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Inode:
+    """What a regular file is right now: where its bytes live, how many, and since when."""
+
+    device: int
+    number: int
+    size: int
+    mtime_ns: int
+
+
+def look(path: str) -> Inode | None:
+    """Return the regular file at this path as it is now, None for anything else (link, folder, nothing)."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(facts.st_mode):
+        return None
+    return Inode(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+@contextmanager
+def open_regular(path: str) -> Iterator[BufferedReader]:
+    """Open a regular file for reading; a link, FIFO or device swapped in raises OSError and never blocks."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        yield file
+
+
+def sha256(path: str) -> str:
+    """Return the SHA-256 of a regular file (hex); OSError if it can't be read."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_below(path: str, folders: Sequence[str]) -> bool:
+    """Tell whether a path is one of these folders or lies in one, by name."""
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+class FolderSet:
+    """Folders that are recognised under whatever alias path leads there (bind mounts included).
+
+    Folders met before are remembered for the life of the object; make one per plan.
+    """
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._identities = frozenset(filter(None, map(_identity, folders)))
+        self._seen: dict[str, bool] = {}
+
+    def holds(self, path: str) -> bool:
+        """Tell whether one of the folders is above this path."""
+        return bool(self._identities) and self._is_inside(os.path.dirname(path))
+
+    def _is_inside(self, folder: str) -> bool:
+        if folder not in self._seen:
+            parent = os.path.dirname(folder)
+            self._seen[folder] = _identity(folder) in self._identities or (parent != folder and self._is_inside(parent))
+        return self._seen[folder]
+
+
+def move(source: str, destination: str) -> str:
+    """Move a file and return where it went; never overwrites: a name that is taken gets a counter.
+
+    On one file system a hard link is made, then the old name removed, so at every moment the file has a name.
+    Elsewhere the bytes are copied, synced, compared, given mode, mtime and extended attributes, and only then the
+    source removed.  Raises OSError (or ValueError when the copy differs); the source is then still there.
+    """
+    os.makedirs(os.path.dirname(destination), exist_ok=True)
+    for candidate in _free_names(destination):
+        try:
+            _place(source, candidate)
+        except FileExistsError:
+            continue
+        _sync_folder(os.path.dirname(candidate))
+        os.unlink(source)
+        return candidate
+    raise AssertionError("names never run out")
+
+
+def _place(source: str, destination: str) -> None:
+    """Give the file a second name, by hard link or by copy; FileExistsError when the name is taken."""
+    try:
+        os.link(source, destination, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}:
+            raise
+        _copy(source, destination)
+
+
+def _copy(source: str, destination: str) -> None:
+    descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as target, open_regular(source) as original:
+            shutil.copyfileobj(original, target, 1 << 20)
+            target.flush()
+            os.fsync(target.fileno())
+        if sha256(destination) != sha256(source):
+            raise ValueError("the copy differs from its source")  # noqa: TRY301  # the cleanup below is wanted
+        shutil.copystat(source, destination, follow_symlinks=False)
+    except BaseException:
+        os.unlink(destination)
+        raise
+
+
+def _free_names(path: str) -> Iterator[str]:
+    """Yield the path, then "name (1).ext", "name (2).ext" ..., none longer than a file system allows."""
+    yield path
+    folder, name = os.path.split(path)
+    stem, extension = os.path.splitext(name)
+    number = 0
+    while True:
+        number += 1
+        suffix = f" ({number}){extension}"
+        while len(os.fsencode(stem + suffix)) > _LONGEST_NAME:
+            stem = stem[:-1]
+        yield os.path.join(folder, stem + suffix)
+
+
+def _sync_folder(folder: str) -> None:
+    """Make new names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def folders_left_empty(going: Collection[str], roots: Sequence[str]) -> list[str]:
+    """Return the folders, deepest first, that would hold nothing once these files are gone; never a root."""
+    gone = set(going)
+    empty: list[str] = []
+    folders = {os.path.dirname(path) for path in going}
+    while folders:
+        folder = max(folders, key=lambda path: path.count("/"))
+        folders.remove(folder)
+        if folder in roots or not is_below(folder, roots):
+            continue
+        try:
+            with os.scandir(folder) as entries:
+                stays = any(entry.path not in gone for entry in entries)
+        except OSError:
+            continue
+        if not stays:
+            empty.append(folder)
+            gone.add(folder)
+            folders.add(os.path.dirname(folder))
+    return empty
+
+
+def destination_below(target: str, path: str) -> str:
+    """Return where a file goes below the target: its whole absolute path, kept as folders."""
+    return os.path.join(target, *PurePath(path).parts[1:])
+
+
+def printable(path: str) -> str:
+    """Return a path fit for a terminal or log: control characters, odd bytes and direction marks escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in path
+    )
