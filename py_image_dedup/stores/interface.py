@@ -1,0 +1,66 @@
+"""What every store can do: the one seam between the pipeline and SQLite or Elasticsearch.
+
+A store holds *files* (by origin and path) and *contents* (by SHA-256).  It is opened for one origin: every
+operation on files sees and touches the files of that origin only; contents are shared by all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from py_image_dedup.model import Content, Facts, File, Match, Record
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while a long operation runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """Where a store is and what it holds."""
+
+    location: str
+    files: int
+    contents: int
+
+
+class Store(Protocol):
+    """Files of one origin, and contents.
+
+    Every method raises :class:`~py_image_dedup.errors.StoreError` (or a subclass) when the store fails; none ever
+    answers with an empty result instead of an error.  Methods may be called from several threads.
+    """
+
+    def put(self, records: Collection[Record]) -> None:
+        """Write records in bulk: contents first, then files; what is there already under the same key is replaced."""
+
+    def known(self, paths: Collection[str]) -> dict[str, File]:
+        """Return the files recorded under these paths, by path."""
+
+    def files(self, roots: Collection[str]) -> Iterator[File]:
+        """Stream the files recorded at or below these folders, in order of path bytes, each once."""
+
+    def remove(self, paths: Collection[str]) -> None:
+        """Forget these files (never contents); unknown paths are no error."""
+
+    def has_content(self, content: str) -> bool:
+        """Tell whether this content is known with a signature of the current version."""
+
+    def facts(self, contents: Collection[str]) -> dict[str, Facts]:
+        """Return the picture facts of these contents, by hash; unknown hashes are left out."""
+
+    def content(self, content: str) -> Content | None:
+        """Return one content whole, or None if it is unknown."""
+
+    def similar(self, contents: Collection[str], *, within: float, progress: Progress | None = None) -> Iterator[Match]:
+        """Yield every pair of different contents among these whose signatures are at most `within` apart.
+
+        Each unordered pair comes once, ``a < b``.  A featureless picture (all-zero signature) matches nothing.
+        """
+
+    def status(self) -> StoreStatus:
+        """Count what is there (files of this origin, contents of all)."""
+
+    def close(self) -> None:
+        """Write what is pending and let go of the store; closing twice is no error."""

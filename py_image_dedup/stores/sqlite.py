@@ -1,0 +1,302 @@
+"""The embedded store: one SQLite file, and the exact join for searching."""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import os
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+
+from py_image_dedup import signature
+from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
+from py_image_dedup.model import Content, Facts, File, Match, Record
+from py_image_dedup.stores.interface import Progress, StoreStatus
+from py_image_dedup.stores.join import join
+
+_APPLICATION = 0x70696464  # "pidd": marks the file as ours
+_VERSION = 1
+_PAGE = 5000
+_PARAMETERS = 500  # hashes or paths asked for at once
+
+_SCHEMA = """
+CREATE TABLE files (
+    origin TEXT NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    content BLOB NOT NULL, problem TEXT NOT NULL, reader TEXT NOT NULL,
+    PRIMARY KEY (origin, path)
+) WITHOUT ROWID;
+CREATE TABLE contents (
+    hash BLOB PRIMARY KEY, format TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    frames INTEGER NOT NULL, exif_count INTEGER NOT NULL, taken TEXT NOT NULL, grey INTEGER NOT NULL,
+    thumbnail BLOB NOT NULL
+);
+CREATE TABLE signatures (
+    kind TEXT NOT NULL, version INTEGER NOT NULL, content BLOB NOT NULL, vector BLOB NOT NULL,
+    PRIMARY KEY (kind, version, content)
+) WITHOUT ROWID;
+"""
+
+_FILE_COLUMNS = "origin, path, size, mtime_ns, content, problem, reader"
+_FACTS_COLUMNS = "format, width, height, frames, exif_count, taken, grey"
+
+
+class SqliteStore:
+    """A store in one file; a second process that opens it is told so."""
+
+    @classmethod
+    def open(cls, path: str, *, origin: str) -> Self:
+        """Open or create the file, and its folder.
+
+        Raises :class:`StoreUnavailable` when it can't be opened or another process has it, and
+        :class:`StoreMismatch` when it is not ours or of another version.
+        """
+        try:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the database {path} can't be opened: {error.strerror}; see the key database and --database"
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(lock)
+            raise StoreUnavailable(
+                f"the database {path} is in use by another run (process {holder}); wait for it to end"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        try:
+            return cls(path, _connect(path), lock, origin)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def __init__(self, path: str, connection: sqlite3.Connection, lock: int, origin: str) -> None:
+        self._path = path
+        self._connection = connection
+        self._lock = lock
+        self._origin = origin
+        self._one_at_a_time = threading.RLock()
+        self._closed = False
+
+    def put(self, records: Collection[Record]) -> None:
+        """Write contents and files in one transaction."""
+        contents = [record.content for record in records if record.content is not None]
+        with self._database() as database, database:
+            database.executemany(
+                f"INSERT OR REPLACE INTO contents (hash, {_FACTS_COLUMNS}, thumbnail) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [_content_row(content) for content in contents],
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO signatures (kind, version, content, vector) VALUES (?, ?, ?, ?)",
+                [
+                    (
+                        signature.KIND,
+                        signature.VERSION,
+                        bytes.fromhex(content.hash),
+                        content.signature.tobytes(),
+                    )
+                    for content in contents
+                ],
+            )
+            database.executemany(
+                f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [_file_row(record.file) for record in records],
+            )
+
+    def known(self, paths: Collection[str]) -> dict[str, File]:
+        """Return the files recorded under these paths, by path."""
+        rows = self._select_in(
+            f"SELECT {_FILE_COLUMNS} FROM files WHERE origin = ? AND path IN",
+            map(os.fsencode, paths),
+            first=(self._origin,),
+        )
+        return {file.path: file for file in map(_file, rows)}
+
+    def files(self, roots: Collection[str]) -> Iterator[File]:
+        """Stream the files recorded at or below these folders, in order of path bytes, each once."""
+        starts = {os.fsencode(root).rstrip(b"/") for root in roots}
+        topmost = [root for root in starts if not any(root.startswith(up + b"/") for up in starts)]
+        return heapq.merge(*map(self._files_at, topmost), key=lambda file: os.fsencode(file.path))
+
+    def _files_at(self, root: bytes) -> Iterator[File]:
+        for clause, low, high in (
+            ("path >= ? AND path <= ?", root, root),
+            ("path > ? AND path < ?", root + b"/", root + b"0"),
+        ):
+            after = low
+            while True:
+                rows = self._select(
+                    f"SELECT {_FILE_COLUMNS} FROM files WHERE origin = ? AND {clause} ORDER BY path LIMIT ?",
+                    (self._origin, after, high, _PAGE),
+                )
+                yield from map(_file, rows)
+                if len(rows) < _PAGE:
+                    break
+                after = rows[-1][1]
+
+    def remove(self, paths: Collection[str]) -> None:
+        """Forget these files; their contents stay."""
+        with self._database() as database, database:
+            database.executemany(
+                "DELETE FROM files WHERE origin = ? AND path = ?",
+                [(self._origin, os.fsencode(path)) for path in paths],
+            )
+
+    def has_content(self, content: str) -> bool:
+        """Tell whether this content is known with a signature of the current version."""
+        return bool(
+            self._select(
+                "SELECT 1 FROM signatures WHERE kind = ? AND version = ? AND content = ?",
+                (signature.KIND, signature.VERSION, bytes.fromhex(content)),
+            )
+        )
+
+    def facts(self, contents: Collection[str]) -> dict[str, Facts]:
+        """Return the picture facts of these contents, by hash."""
+        rows = self._select_in(
+            f"SELECT hash, {_FACTS_COLUMNS} FROM contents WHERE hash IN", map(bytes.fromhex, contents)
+        )
+        return {content.hex(): _facts(facts) for content, *facts in rows}
+
+    def content(self, content: str) -> Content | None:
+        """Return one content whole, or None."""
+        rows = self._select(
+            f"SELECT {_FACTS_COLUMNS}, thumbnail, vector FROM contents JOIN signatures ON content = hash "
+            "WHERE kind = ? AND version = ? AND hash = ?",
+            (signature.KIND, signature.VERSION, bytes.fromhex(content)),
+        )
+        for *facts, thumbnail, vector in rows:
+            side = int(len(thumbnail) ** 0.5)
+            return Content(
+                content,
+                _facts(facts),
+                np.frombuffer(thumbnail, np.uint8).reshape(side, side),
+                np.frombuffer(vector, np.int8),
+            )
+        return None
+
+    def similar(self, contents: Collection[str], *, within: float, progress: Progress | None = None) -> Iterator[Match]:
+        """Yield every pair of different contents among these that is at most `within` apart, by the exact join."""
+        hashes: list[bytes] = []
+        vectors = bytearray()
+        for content, vector in self._select_in(
+            "SELECT content, vector FROM signatures WHERE kind = ? AND version = ? AND content IN",
+            map(bytes.fromhex, sorted(set(contents))),
+            first=(signature.KIND, signature.VERSION),
+        ):
+            hashes.append(content)
+            vectors += vector
+        signatures = np.frombuffer(vectors, np.int8).reshape(-1, signature.LENGTH)
+        for pairs in join(signatures, within=within, progress=progress):
+            for a, b, distance in zip(pairs.a, pairs.b, pairs.distances, strict=True):
+                one, other = sorted((hashes[a].hex(), hashes[b].hex()))
+                yield Match(one, other, float(distance))
+
+    def status(self) -> StoreStatus:
+        """Count files of this origin and contents of all."""
+        ((files,),) = self._select("SELECT count(*) FROM files WHERE origin = ?", (self._origin,))
+        ((contents,),) = self._select("SELECT count(*) FROM contents", ())
+        return StoreStatus(location=self._path, files=files, contents=contents)
+
+    def close(self) -> None:
+        """Close the file and let other processes have it."""
+        with self._one_at_a_time:
+            if not self._closed:
+                self._closed = True
+                self._connection.close()
+                os.close(self._lock)
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        with self._one_at_a_time, _translated(self._path):
+            yield self._connection
+
+    def _select(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
+        with self._database() as database:
+            return database.execute(statement, parameters).fetchall()
+
+    def _select_in(self, statement: str, keys: Iterable[bytes], *, first: tuple[Any, ...] = ()) -> Iterator[Any]:
+        """Run a statement that ends in IN for all keys, some hundreds at a time."""
+        wanted = list(keys)
+        for start in range(0, len(wanted), _PARAMETERS):
+            some = wanted[start : start + _PARAMETERS]
+            yield from self._select(f"{statement} ({', '.join('?' * len(some))})", (*first, *some))
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    """Raise store errors that name the file instead of SQLite's."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(f"the database {path} failed: {error}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"the database {path} failed: {error}") from error
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    with _translated(path):
+        connection = sqlite3.connect(path, check_same_thread=False)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> None:
+    """Create the tables in a new file, or check that an old one is ours."""
+    remedy = "name another file with the key database or --database"
+    try:
+        ((application,),) = connection.execute("PRAGMA application_id").fetchall()
+        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+        ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.DatabaseError as error:
+        raise StoreMismatch(f"{path} is not a database of py-image-dedup ({error}); {remedy}") from None
+    if tables == 0 and application == 0:
+        with _translated(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; COMMIT;"
+            )
+    elif application != _APPLICATION:
+        raise StoreMismatch(f"{path} is a database of another program; {remedy}")
+    elif version != _VERSION:
+        raise StoreMismatch(f"{path} has version {version}, this program reads version {_VERSION}; {remedy}")
+    with _translated(path):
+        connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut loses the last writes, no more
+
+
+def _content_row(content: Content) -> tuple[Any, ...]:
+    facts = content.facts
+    return (
+        bytes.fromhex(content.hash), facts.format, facts.width, facts.height, facts.frames, facts.exif_count,
+        facts.taken, facts.grey, content.thumbnail.tobytes(),
+    )  # fmt: skip
+
+
+def _facts(row: list[Any]) -> Facts:
+    name, width, height, frames, exif_count, taken, grey = row
+    return Facts(name, width, height, frames, exif_count, taken, bool(grey))
+
+
+def _file_row(file: File) -> tuple[Any, ...]:
+    return (
+        file.origin, os.fsencode(file.path), file.size, file.mtime_ns, bytes.fromhex(file.content), file.problem,
+        file.reader,
+    )  # fmt: skip
+
+
+def _file(row: tuple[Any, ...]) -> File:
+    origin, path, size, mtime_ns, content, problem, reader = row
+    return File(origin, os.fsdecode(path), size, mtime_ns, content.hex(), problem, reader)
