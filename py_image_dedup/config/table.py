@@ -1,0 +1,355 @@
+"""Every setting there is, once: key, parser, default and meaning.
+
+Loading, environment variables, ``py_image_dedup_reference.yaml``, the tables in ``docs/configuration.md`` and
+the command ``config`` follow from it.  To add a setting, add its entry here and its field in ``Settings``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from py_image_dedup.config import paths
+from py_image_dedup.config import values as v
+
+RULE_NAMES = (
+    "higher-pixel-count",
+    "lower-pixel-count",
+    "more-exif-data",
+    "less-exif-data",
+    "bigger-file-size",
+    "smaller-file-size",
+    "newer-file-modification-date",
+    "older-file-modification-date",
+    "smaller-distance",
+    "bigger-distance",
+    "contains-copy-in-file-name",
+    "doesnt-contain-copy-in-file-name",
+    "longer-file-name",
+    "shorter-file-name",
+    "longer-path",
+    "shorter-path",
+    "longer-folder-path",
+    "shorter-folder-path",
+    "higher-score",
+    "lower-score",
+)
+
+DEFAULT_RULES = (
+    "higher-pixel-count",
+    "more-exif-data",
+    "bigger-file-size",
+    "newer-file-modification-date",
+    "smaller-distance",
+    "doesnt-contain-copy-in-file-name",
+    "longer-file-name",
+    "shorter-folder-path",
+    "higher-score",
+)
+
+DEFAULT_EXTENSIONS = (
+    ".jpg", ".jpeg", ".png", ".heic", ".heif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif",
+    ".jpe", ".jfif", ".mpo", ".hif", ".jp2", ".j2k",
+)  # fmt: skip
+
+SECTIONS = {
+    "analysis": "Which files are looked at, and how.",
+    "deduplication": "What counts as a duplicate, which copy stays, and what becomes of the others.",
+    "elasticsearch": "The Elasticsearch server, if there is one. max_distance holds for every store.",
+    "daemon": "How `py-image-dedup daemon` watches the folders.",
+    "stats": "Metrics for Prometheus while the daemon runs.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One setting.
+
+    ``default`` and ``example`` are written as a user would.  Where the default is no text (not set, or a fact
+    of the machine), ``otherwise`` says in words what holds.  ``split`` makes the setting a list.  ``hide``
+    makes a value fit to be shown.  The reference file shows an entry with an example as a comment.
+    """
+
+    key: str
+    parse: v.Parser
+    meaning: str
+    default: str | tuple[str, ...] | None = None
+    otherwise: str = "not set"
+    example: str | tuple[str, ...] | None = None
+    split: v.Splitter | None = None
+    hide: Callable[[str], str] = str
+
+
+def _secret(_: str) -> str:
+    return v.HIDDEN
+
+
+ENTRIES = (
+    Entry(
+        key="analysis.source_directories",
+        parse=paths.folder,
+        split=paths.split_folders,
+        default=(),
+        otherwise="none",
+        example=("/home/myuser/pictures",),
+        meaning="The folders to look at. Each must exist. Folders given to a command replace this list.",
+    ),
+    Entry(
+        key="analysis.across_dirs",
+        parse=v.boolean,
+        default="false",
+        meaning="Whether copies are also searched for between different source folders.",
+    ),
+    Entry(
+        key="analysis.recursive",
+        parse=v.boolean,
+        default="true",
+        meaning="Whether folders inside the source folders are looked at too.",
+    ),
+    Entry(
+        key="analysis.file_extensions",
+        parse=v.extension,
+        split=v.split_commas,
+        default=DEFAULT_EXTENSIONS,
+        meaning="The file name extensions to look at, in lower or upper case, with or without the dot.",
+    ),
+    Entry(
+        key="analysis.exclusions",
+        parse=v.pattern,
+        split=v.split_commas,
+        default=(),
+        otherwise="none",
+        example=(r".*/\.thumbnails/.*",),
+        meaning="Regular expressions; a file or folder is left out when one is found anywhere in its absolute path.",
+    ),
+    Entry(
+        key="analysis.include_hidden",
+        parse=v.boolean,
+        default="false",
+        meaning="Whether files and folders whose name starts with a dot are looked at.",
+    ),
+    Entry(
+        key="analysis.threads",
+        parse=v.whole(1, 1024),
+        otherwise="the number of CPUs that may be used",
+        example="4",
+        meaning="How many pictures are analysed at the same time.",
+    ),
+    Entry(
+        key="analysis.use_exif_data",
+        parse=v.boolean,
+        default="true",
+        meaning="Whether EXIF data is read, for the rules that compare it.",
+    ),
+    Entry(
+        key="analysis.max_file_size",
+        parse=v.size,
+        default="1GB",
+        meaning="Larger files are skipped. A number of bytes, or with a unit: 500MB, 2GB, 1GiB.",
+    ),
+    Entry(
+        key="analysis.max_megapixels",
+        parse=v.whole(1, 100_000),
+        default="250",
+        meaning="Pictures with more millions of pixels are skipped.",
+    ),
+    Entry(
+        key="deduplication.action",
+        parse=v.choice("auto", "move", "delete", "report"),
+        default="auto",
+        meaning="What becomes of duplicates: move, delete or report. auto moves them when there is a "
+        "duplicates_target_directory, and else only reports them.",
+    ),
+    Entry(
+        key="deduplication.delete_without_asking",
+        parse=v.boolean,
+        default="false",
+        meaning="Whether the action delete may act without a question and without --yes.",
+    ),
+    Entry(
+        key="deduplication.duplicates_target_directory",
+        parse=paths.new_folder,
+        example="/home/myuser/duplicates",
+        meaning="The folder that duplicates are moved to, with their folder structure. Made when needed.",
+    ),
+    Entry(
+        key="deduplication.max_file_modification_time_diff",
+        parse=v.duration,
+        otherwise="no limit",
+        example="5m",
+        meaning="Files whose modification times differ by more than this are not duplicates of each other.",
+    ),
+    Entry(
+        key="deduplication.prioritization_rules",
+        parse=v.choice(*RULE_NAMES),
+        split=v.split_rules,
+        default=DEFAULT_RULES,
+        example=DEFAULT_RULES,
+        meaning="Which copy stays: the first rule that tells two files apart decides.",
+    ),
+    Entry(
+        key="deduplication.protected_directories",
+        parse=paths.folder,
+        split=paths.split_folders,
+        default=(),
+        otherwise="none",
+        example=("/home/myuser/pictures/originals",),
+        meaning="Folders whose files are never moved or deleted; they may be the copy that stays. Each must exist.",
+    ),
+    Entry(
+        key="deduplication.review_distance",
+        parse=v.fraction,
+        default="0.10",
+        meaning="Pictures up to this distance from the one that stays are shown as similar. 0 to 1.",
+    ),
+    Entry(
+        key="elasticsearch.auto_create_index",
+        parse=v.boolean,
+        default="true",
+        meaning="Whether missing indices are made.",
+    ),
+    Entry(
+        key="elasticsearch.host",
+        parse=v.host,
+        example="localhost",
+        hide=v.hide_login,
+        meaning="The name or address of the server.",
+    ),
+    Entry(
+        key="elasticsearch.port",
+        parse=v.whole(1, 65535),
+        default="9200",
+        meaning="The port of the server.",
+    ),
+    Entry(
+        key="elasticsearch.urls",
+        parse=v.url,
+        split=v.split_commas,
+        default=(),
+        otherwise="none",
+        example=("https://localhost:9200",),
+        hide=v.hide_login,
+        meaning="The addresses of a cluster, each with its port; these win over host and port.",
+    ),
+    Entry(
+        key="elasticsearch.index",
+        parse=v.index_name,
+        default="images",
+        meaning="The first part of the names of the indices.",
+    ),
+    Entry(
+        key="elasticsearch.max_distance",
+        parse=v.fraction,
+        default="0.10",
+        meaning="Pictures up to this distance from each other may be duplicates. 0 to 1.",
+    ),
+    Entry(
+        key="elasticsearch.user",
+        parse=v.label,
+        example="myuser",
+        meaning="The user to log in as.",
+    ),
+    Entry(
+        key="elasticsearch.password",
+        parse=v.secret,
+        hide=_secret,
+        example="a secret",
+        meaning="The password of the user.",
+    ),
+    Entry(
+        key="elasticsearch.password_file",
+        parse=paths.readable_file,
+        example="/run/secrets/elasticsearch_password",
+        meaning="A file that holds the password, to be given in place of it.",
+    ),
+    Entry(
+        key="elasticsearch.api_key",
+        parse=v.token,
+        hide=_secret,
+        example="a secret",
+        meaning="An encoded API key, in place of user and password.",
+    ),
+    Entry(
+        key="elasticsearch.api_key_file",
+        parse=paths.readable_file,
+        example="/run/secrets/elasticsearch_api_key",
+        meaning="A file that holds the API key, to be given in place of it.",
+    ),
+    Entry(
+        key="elasticsearch.ca_file",
+        parse=paths.readable_file,
+        otherwise="the authorities that Python trusts",
+        example="/etc/ssl/certs/my-own-ca.pem",
+        meaning="The certificate (PEM) of the authority that signed the server's.",
+    ),
+    Entry(
+        key="elasticsearch.timeout",
+        parse=v.some_time,
+        default="30s",
+        meaning="How long to wait for an answer.",
+    ),
+    Entry(
+        key="daemon.processing_timeout",
+        parse=v.duration,
+        default="30s",
+        meaning="How long files must stay unchanged before they are looked at.",
+    ),
+    Entry(
+        key="daemon.file_observer",
+        parse=v.choice("polling", "inotify"),
+        default="polling",
+        meaning="How changes are noticed: polling works everywhere, inotify only on local disks.",
+    ),
+    Entry(
+        key="stats.enabled",
+        parse=v.boolean,
+        default="true",
+        meaning="Whether metrics are offered.",
+    ),
+    Entry(
+        key="stats.port",
+        parse=v.whole(1, 65535),
+        default="8000",
+        meaning="The port they are offered on.",
+    ),
+    Entry(
+        key="dry_run",
+        parse=v.boolean,
+        default="true",
+        meaning="Whether everything is only planned and shown, and no file is touched.",
+    ),
+    Entry(
+        key="remove_empty_folders",
+        parse=v.boolean,
+        default="false",
+        meaning="Whether folders that a run has emptied are removed.",
+    ),
+    Entry(
+        key="store",
+        parse=v.choice("auto", "sqlite", "elasticsearch"),
+        default="auto",
+        meaning="Where records are kept. auto is elasticsearch when its host or urls are set, else sqlite.",
+    ),
+    Entry(
+        key="database",
+        parse=paths.new_file,
+        otherwise="`$XDG_DATA_HOME/py-image-dedup/signatures.sqlite`, with `~/.local/share` if unset",
+        example="/var/lib/py-image-dedup/signatures.sqlite",
+        meaning="The file of the store sqlite.",
+    ),
+    Entry(
+        key="state_directory",
+        parse=paths.new_folder,
+        otherwise="`$XDG_STATE_HOME/py-image-dedup`, with `~/.local/state` if unset",
+        example="/var/lib/py-image-dedup",
+        meaning="The folder of the journal, from which acts can be undone.",
+    ),
+    Entry(
+        key="origin",
+        parse=v.label,
+        otherwise="the host name",
+        example="nas",
+        meaning="The name of the disk that holds the files. Machines that share it give the same name; a "
+        "container should be given one, because its host name changes.",
+    ),
+)
