@@ -1,0 +1,200 @@
+"""What a run would do, as data: the dry run prints it, the real run executes it.
+
+Making a plan changes nothing on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from py_image_dedup.files import destination_below
+from py_image_dedup.model import Candidate, Group, Level, Skipped
+
+VERSION: Final = 1
+
+
+class Action(StrEnum):
+    """What becomes of a file that is not the keeper."""
+
+    MOVE = "move"
+    DELETE = "delete"
+    REPORT = "report"
+    """Listed only: nothing else was asked for."""
+    KEEP = "keep"
+    """Stays: it is only similar, or lies in a protected folder."""
+
+    @property
+    def acts(self) -> bool:
+        """Tell whether the disk changes."""
+        return self in {Action.MOVE, Action.DELETE}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """The recorded facts of a file, which must still hold when it is acted on."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    content: str
+    format: str
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> PlannedFile:
+        """Take the facts from a candidate."""
+        file, facts = candidate.file, candidate.facts
+        return cls(file.path, file.size, file.mtime_ns, file.content, facts.format, facts.width, facts.height)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAct:
+    """One file of a group and what becomes of it.
+
+    ``id`` is "group.member", counted from 1; ``distance`` is to the keeper; ``destination`` is set for a move.
+    """
+
+    id: str
+    file: PlannedFile
+    distance: float
+    level: Level
+    action: Action
+    destination: str | None
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGroup:
+    """A keeper and what becomes of the files that match it."""
+
+    keeper: PlannedFile
+    duplicates: tuple[PlannedAct, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All groups, and the folders that the acts leave empty (to be removed, deepest first)."""
+
+    origin: str
+    roots: tuple[str, ...]
+    action: Action
+    target: str | None
+    groups: tuple[PlannedGroup, ...]
+    empty_folders: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    def acts(self) -> Iterator[tuple[PlannedGroup, PlannedAct]]:
+        """Yield what changes the disk, in order."""
+        for group in self.groups:
+            for act in group.duplicates:
+                if act.action.acts:
+                    yield group, act
+
+    @property
+    def duplicates(self) -> int:
+        """How many files are duplicates of a keeper."""
+        return sum(act.level is Level.DUPLICATE for group in self.groups for act in group.duplicates)
+
+    @property
+    def similar(self) -> int:
+        """How many files are only similar to a keeper."""
+        return sum(act.level is Level.SIMILAR for group in self.groups for act in group.duplicates)
+
+    @property
+    def reclaimable(self) -> int:
+        """How many bytes all duplicates take that are not in a protected folder."""
+        return sum(
+            act.file.size
+            for group in self.groups
+            for act in group.duplicates
+            if act.level is Level.DUPLICATE and act.action is not Action.KEEP
+        )
+
+
+def make_plan(
+    groups: Sequence[Group],
+    *,
+    origin: str,
+    roots: Sequence[str],
+    action: Action,
+    target: str | None,
+    protected: Callable[[str], bool],
+) -> Plan:
+    """Decide what becomes of every file: only duplicates that are not protected go.
+
+    `protected` tells of a path whether it lies in a protected folder.
+    """
+    planned = []
+    for number, group in enumerate(groups, 1):
+        acts = []
+        for position, member in enumerate(group.members, 1):
+            path = member.candidate.file.path
+            reason = member.reason
+            chosen = action
+            if member.level is Level.SIMILAR:
+                chosen = Action.KEEP
+            elif protected(path):
+                chosen, reason = Action.KEEP, f"protected folder; else: {reason}"
+            acts.append(
+                PlannedAct(
+                    id=f"{number}.{position}",
+                    file=PlannedFile.of(member.candidate),
+                    distance=member.distance,
+                    level=member.level,
+                    action=chosen,
+                    destination=destination_below(target, path) if chosen is Action.MOVE and target else None,
+                    rule=member.rule,
+                    reason=reason,
+                )
+            )
+        planned.append(PlannedGroup(PlannedFile.of(group.keeper), tuple(acts)))
+    return Plan(origin=origin, roots=tuple(roots), action=action, target=target, groups=tuple(planned))
+
+
+def as_data(plan: Plan) -> dict[str, Any]:
+    """Return the plan as plain data for JSON; odd bytes in paths are surrogate escapes."""
+    return {
+        "version": VERSION,
+        "origin": plan.origin,
+        "roots": list(plan.roots),
+        "action": str(plan.action),
+        "target": plan.target,
+        "groups": [
+            {
+                "keeper": _file_data(group.keeper),
+                "duplicates": [
+                    {
+                        "id": act.id,
+                        **_file_data(act.file),
+                        "distance": act.distance,
+                        "level": str(act.level),
+                        "action": str(act.action),
+                        "destination": act.destination,
+                        "rule": act.rule,
+                        "reason": act.reason,
+                    }
+                    for act in group.duplicates
+                ],
+            }
+            for group in plan.groups
+        ],
+        "empty_folders": list(plan.empty_folders),
+        "skipped": [{"path": skipped.path, "reason": skipped.reason} for skipped in plan.skipped],
+    }
+
+
+def _file_data(file: PlannedFile) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "size": file.size,
+        "mtime_ns": file.mtime_ns,
+        "sha256": file.content,
+        "format": file.format,
+        "width": file.width,
+        "height": file.height,
+    }
