@@ -1,0 +1,5 @@
+"""The shared store, on an Elasticsearch server: the only package that knows the client library."""
+
+from py_image_dedup.stores.elastic.store import ElasticStore
+
+__all__ = ["ElasticStore"]

@@ -1,0 +1,246 @@
+"""Files and contents on a server that others use at the same time."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Self
+
+import numpy as np
+
+from py_image_dedup import signature
+from py_image_dedup.model import Content, Facts, File, Look, Match, Record
+from py_image_dedup.signature import Signature
+from py_image_dedup.stores.elastic import mapping
+from py_image_dedup.stores.elastic.clusters import clusters
+from py_image_dedup.stores.elastic.connection import Connection, Document, parts
+from py_image_dedup.stores.interface import Progress, StoreStatus
+from py_image_dedup.stores.join import join
+
+_PAGE = 5000  # signatures read at once
+_EXACT_UP_TO = 500_000
+_NEIGHBOURS = 70  # asked for first; a full page is asked for again, twice as long
+_MOST_NEIGHBOURS = 10_000  # the server gives no longer page
+_SPARE_CANDIDATES = 130  # looked at beyond the page
+_QUERIES = 100  # sent at once
+_HITS = 20_000  # at most in one answer
+_CLUSTERED = 20_000  # contents of several clusters compared at once
+
+
+class ElasticStore:
+    """Files of one origin, contents, and looks, in three indices of an Elasticsearch server.
+
+    ``legacy_index`` is the name of an index of py-image-dedup 2 that is there and is left alone, or None.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        urls: Sequence[str],
+        index: str,
+        origin: str,
+        auto_create_index: bool,
+        user: str | None = None,
+        password: str | None = None,
+        api_key: str | None = None,
+        ca_file: str | None = None,
+        timeout_s: float = 30.0,
+        exact_up_to: int = _EXACT_UP_TO,
+    ) -> Self:
+        """Connect, and check or create the indices ``<index>-files``, ``<index>-contents`` and ``<index>-looks``.
+
+        `timeout_s` seconds are waited for each answer; `exact_up_to` contents at most are compared without the
+        server's help (see :meth:`similar`).  Raises :class:`StoreUnavailable` when no server can be reached,
+        :class:`StoreMismatch` when it is too old, is something else, or its indices of these names are not ours or
+        missing, and :class:`StoreError` when it refuses.
+        """
+        connection = Connection.open(
+            urls, user=user, password=password, api_key=api_key, ca_file=ca_file, timeout_s=timeout_s
+        )
+        try:
+            for part, layout in (("files", mapping.FILES), ("contents", mapping.CONTENTS), ("looks", mapping.LOOKS)):
+                connection.prepare(f"{index}-{part}", layout, create=auto_create_index)
+            legacy = index if connection.exists(index) else None
+            return cls(connection, index, origin=origin, legacy_index=legacy, exact_up_to=exact_up_to)
+        except BaseException:
+            connection.close()
+            raise
+
+    def __init__(
+        self,
+        connection: Connection,
+        index: str,
+        *,
+        origin: str,
+        legacy_index: str | None = None,
+        exact_up_to: int = _EXACT_UP_TO,
+    ) -> None:
+        self.legacy_index = legacy_index
+        self._connection = connection
+        self._files, self._contents, self._looks = (f"{index}-{part}" for part in ("files", "contents", "looks"))
+        self._origin = origin
+        self._of_origin = {"term": {"origin": mapping.encode_path(origin)}}
+        self._exact_up_to = exact_up_to
+
+    def put(self, records: Collection[Record]) -> None:
+        """Write contents, then files, in bulk."""
+        contents = (record.content for record in records if record.content is not None)
+        self._connection.write(
+            self._contents,
+            ({"_id": content.hash, "_source": mapping.content_document(content)} for content in contents),
+        )
+        files = (record.file for record in records)
+        self._connection.write(
+            self._files,
+            (
+                {"_id": mapping.file_id(file.origin, file.path), "_source": mapping.file_document(file)}
+                for file in files
+            ),
+        )
+
+    def known(self, paths: Collection[str]) -> dict[str, File]:
+        """Return the files recorded under these paths, by path."""
+        found = self._connection.get(self._files, (mapping.file_id(self._origin, path) for path in paths))
+        return {file.path: file for file in (mapping.file_of(document) for _, document in found)}
+
+    def files(self, roots: Collection[str]) -> Iterator[File]:
+        """Stream the files recorded at or below these folders, each once.
+
+        They come in order of path bytes; a byte that is no text counts as higher than all characters.
+        """
+        starts = {root.rstrip("/") for root in roots}
+        topmost = [root for root in starts if not any(root.startswith(above + "/") for above in starts)]
+        return heapq.merge(*map(self._files_at, topmost), key=lambda file: mapping.encode_path(file.path).encode())
+
+    def _files_at(self, root: str) -> Iterator[File]:
+        if root:
+            yield from self.known([root]).values()
+        # Reading on from a place in the order is quick; a search for a prefix would look at every path below it.
+        below = mapping.encode_path(root + "/")
+        for document in self._connection.stream(self._files, self._of_origin, order="path", after=below):
+            if not document["path"].startswith(below):
+                return
+            yield mapping.file_of(document)
+
+    def remove(self, paths: Collection[str]) -> None:
+        """Forget these files; their contents stay."""
+        self._connection.write(
+            self._files, ({"_op_type": "delete", "_id": mapping.file_id(self._origin, path)} for path in paths)
+        )
+
+    def has_content(self, content: str) -> bool:
+        """Tell whether this content is known with a signature of the current version."""
+        found = self._connection.get(self._contents, [content], fields=["signature_version"])
+        return any(document["signature_version"] == signature.VERSION for _, document in found)
+
+    def facts(self, contents: Collection[str]) -> dict[str, Facts]:
+        """Return the picture facts of these contents, by hash."""
+        found = self._connection.get(self._contents, contents, fields=mapping.FACTS)
+        return {content: mapping.facts_of(document) for content, document in found}
+
+    def content(self, content: str) -> Content | None:
+        """Return one content whole, or None."""
+        for _, document in self._connection.get(self._contents, [content]):
+            if document["signature_version"] == signature.VERSION:
+                return mapping.content_of(content, document)
+        return None
+
+    def similar(self, contents: Collection[str], *, within: float, progress: Progress | None = None) -> Iterator[Match]:
+        """Yield every pair of different contents among these that is at most `within` apart.
+
+        Up to ``exact_up_to`` contents their signatures are read and joined here: that misses nothing, and is faster
+        than the server's search besides.  Of more, the server's approximate search tells which hang together, and
+        each such cluster is joined.
+        """
+        hashes = sorted(set(contents))
+        if len(hashes) <= self._exact_up_to:
+            yield from self._joined(hashes, within, progress)
+            return
+        batch: list[str] = []
+        for cluster in clusters(hashes, self._signatures(hashes), partial(self._near, within), progress=progress):
+            if len(batch) + len(cluster) > _CLUSTERED:
+                yield from self._joined(batch, within)
+                batch = []
+            batch += cluster
+        yield from self._joined(batch, within)
+
+    def _joined(self, contents: list[str], within: float, progress: Progress | None = None) -> Iterator[Match]:
+        names: list[str] = []
+        vectors = bytearray()
+        for page, signatures in self._signatures(contents):
+            names += page
+            vectors += signatures.tobytes()
+        together = np.frombuffer(vectors, np.int8).reshape(-1, signature.LENGTH)
+        for pairs in join(together, within=within, progress=progress):
+            for a, b, distance in zip(pairs.a, pairs.b, pairs.distances, strict=True):
+                one, other = sorted((names[a], names[b]))
+                yield Match(one, other, float(distance))
+
+    def _signatures(self, contents: Sequence[str]) -> Iterator[tuple[list[str], Signature]]:
+        """Read the signatures of the current version page by page: hashes, and as many rows."""
+        for some in parts(contents, _PAGE):
+            wanted = [{"ids": {"values": some}}, {"term": {"signature_version": signature.VERSION}}]
+            search = {
+                "query": {"bool": {"filter": wanted}},
+                "size": len(some),
+                "_source": False,
+                "docvalue_fields": ["signature_bytes"],
+                "sort": ["_doc"],
+            }
+            for hits in self._connection.search(self._contents, [search]):
+                encoded = [hit["fields"]["signature_bytes"][0] for hit in hits]
+                yield [hit["_id"] for hit in hits], mapping.signatures_of(encoded)
+
+    def _near(self, within: float, signatures: Signature) -> Iterator[tuple[int, list[str]]]:
+        """Yield, for each row, the contents the server finds within the radius; several times if there are many."""
+        rows: Sequence[int] = range(len(signatures))
+        k = _NEIGHBOURS
+        while rows:
+            full = []
+            for some in parts(rows, min(_QUERIES, _HITS // k)):
+                searches = [_nearest(signatures[row], k, within) for row in some]
+                for row, hits in zip(some, self._connection.search(self._contents, searches), strict=True):
+                    yield row, [hit["_id"] for hit in hits]
+                    if len(hits) >= k and k < _MOST_NEIGHBOURS:
+                        full.append(row)
+            rows, k = full, min(2 * k, _MOST_NEIGHBOURS)
+
+    def looks(self, pairs: Collection[tuple[str, str]], *, version: int) -> dict[tuple[str, str], Look]:
+        """Return what is remembered of these pairs of contents."""
+        found = self._connection.get(self._looks, (mapping.look_id(a, b) for a, b in pairs))
+        looks = (Look(**document) for _, document in found)
+        return {(look.a, look.b): look for look in looks if look.version == version}
+
+    def put_looks(self, looks: Collection[Look]) -> None:
+        """Remember what looking at pairs of contents showed."""
+        self._connection.write(
+            self._looks, ({"_id": mapping.look_id(look.a, look.b), "_source": asdict(look)} for look in looks)
+        )
+
+    def status(self) -> StoreStatus:
+        """Count files of this origin and contents of all."""
+        return StoreStatus(
+            location=f"{self._connection.location}, {self._files} and {self._contents}",
+            files=self._connection.count(self._files, self._of_origin),
+            contents=self._connection.count(self._contents, {"match_all": {}}),
+        )
+
+    def close(self) -> None:
+        """Close the connection; everything is written already."""
+        self._connection.close()
+
+
+def _nearest(vector: Signature, k: int, within: float) -> Document:
+    """Ask for the `k` contents nearest to a signature, within a radius."""
+    knn = {
+        "field": "signature",
+        "query_vector": vector.tobytes().hex(),
+        "k": k,
+        "num_candidates": min(k + _SPARE_CANDIDATES, _MOST_NEIGHBOURS),
+        # A distance of at most T means a cosine of at least 1 - 2 T^2; the server counts in float32.
+        "similarity": 1 - 2 * within**2 - 1e-5,
+    }
+    return {"knn": knn, "size": k, "_source": False}
