@@ -50,7 +50,7 @@ def remove_folders(plan: Plan, journal: Journal) -> Iterator[str]:
     for folder in plan.empty_folders:
         try:
             facts = os.lstat(folder)
-            if not files.is_empty(folder):
+            if os.path.realpath(folder) != folder or not files.is_empty(folder):
                 continue
             journal.write("prune", {"path": folder, "mode": facts.st_mode, "mtime_ns": facts.st_mtime_ns})
             os.rmdir(folder)
@@ -91,6 +91,10 @@ def _check(plan: Plan, group: PlannedGroup, act: PlannedAct, *, protected: Calla
     path = act.file.path
     if not files.is_below(path, plan.roots):
         raise ActionRefused("it is not below the folders of this run")
+    if not files.is_below(group.keeper.path, plan.roots):
+        raise ActionRefused("the keeper is not below the folders of this run")
+    if act.action is Action.MOVE and act.destination is None:
+        raise ActionRefused("the plan names no place to move it to")
     if protected(path):
         raise ActionRefused("it lies in a protected folder")
     keeper = _as_recorded(group.keeper, "the keeper")

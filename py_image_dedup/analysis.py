@@ -46,14 +46,23 @@ class LocalAnalyser:
     """Analyses on this machine, in threads: decoding releases the interpreter lock."""
 
     def __init__(
-        self, *, origin: str, threads: int, limits: Limits, known: Callable[[str], bool] = lambda _: False
+        self,
+        *,
+        origin: str,
+        threads: int,
+        limits: Limits,
+        budget: MemoryBudget | None = None,
+        known: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`known` tells whether a content (SHA-256) needs no decoding because it is recorded already."""
+        """`known` tells whether a content (SHA-256) needs no decoding because it is recorded already.
+
+        `budget` is shared with whoever else decodes at the same time.
+        """
         self._origin = origin
         self._threads = threads
         self._limits = limits
         self._known = known
-        self._budget = MemoryBudget(_MEMORY_IN_FLIGHT)
+        self._budget = budget or MemoryBudget()
 
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         """Yield records in the order of the files, at most a few per thread ahead of the reader."""
@@ -75,14 +84,16 @@ class LocalAnalyser:
             return Skipped(seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows")
         try:
             with files.open_regular(seen.path) as file:
-                source = io.BytesIO(file.read()) if seen.size <= _HELD_IN_MEMORY else file
+                # One byte more than expected shows that a file grew, without reading whatever it grew to.
+                source = io.BytesIO(file.read(seen.size + 1)) if seen.size <= _HELD_IN_MEMORY else file
                 content = hashlib.file_digest(source, "sha256").hexdigest()
-                now = files.look(seen.path)
-                if now is None or (now.size, now.mtime_ns) != (seen.size, seen.mtime_ns):
-                    return Skipped(seen.path, "changed while it was read")
-                return self._record(seen, content, source)
+                record = self._record(seen, content, source)
         except OSError as error:
             return Skipped(seen.path, f"can't be read: {error.strerror}")
+        now = files.look(seen.path)
+        if now is None or (now.size, now.mtime_ns) != (seen.size, seen.mtime_ns):
+            return Skipped(seen.path, "changed while it was read")
+        return record
 
     def _record(self, seen: Seen, content: str, source: BinaryIO) -> Record | Skipped:
         file = File(self._origin, seen.path, seen.size, seen.mtime_ns, content)
@@ -110,7 +121,7 @@ def _content(content: str, picture: images.Picture) -> Content:
 class MemoryBudget:
     """Lets decodes run side by side as long as their memory fits; one that never fits runs alone."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int = _MEMORY_IN_FLIGHT) -> None:
         self._size = size
         self._taken = 0
         self._changed = threading.Condition()

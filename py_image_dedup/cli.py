@@ -29,6 +29,7 @@ R = TypeVar("R")
 
 EXIT_REFUSED: Final = 5
 EXIT_INTERRUPTED: Final = 130
+EXIT_NO_READER: Final = 141
 
 
 def main() -> NoReturn:
@@ -46,8 +47,8 @@ def main() -> NoReturn:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        sys.exit(EXIT_NO_READER)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -158,7 +159,7 @@ def config(**options: Any) -> None:
     from py_image_dedup.config import describe
 
     loaded = _load(folders=(), **options)
-    _console().print(report.as_table(describe(loaded)))
+    report.print_settings(describe(loaded), _console())
 
 
 _KEYS: Final = {
@@ -194,7 +195,8 @@ def _load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) 
 @contextmanager
 def _pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
     """Open the store and wire the parts."""
-    from py_image_dedup.analysis import Limits, LocalAnalyser
+    from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
+    from py_image_dedup.looks import LastLook
     from py_image_dedup.pipeline import Pipeline
     from py_image_dedup.progress import ProgressBar
 
@@ -203,17 +205,20 @@ def _pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
         raise UsageError("no folder to work on: name one on the command line, or set analysis.source_directories")
     store = _open_store(settings)
     try:
+        limits = Limits(
+            max_file_size=settings.analysis.max_file_size, max_pixels=settings.analysis.max_megapixels * 1_000_000
+        )
+        budget = MemoryBudget()
         analyser = LocalAnalyser(
             origin=settings.origin,
             threads=settings.analysis.threads,
-            limits=Limits(
-                max_file_size=settings.analysis.max_file_size,
-                max_pixels=settings.analysis.max_megapixels * 1_000_000,
-            ),
+            limits=limits,
+            budget=budget,
             known=store.has_content,
         )
+        last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
         with ProgressBar(_console(stderr=True)) as bar:
-            yield Pipeline(settings, store, analyser, bar), _console()
+            yield Pipeline(settings, store, analyser, last_look, bar), _console()
     finally:
         store.close()
 
@@ -246,7 +251,13 @@ def _open_store(settings: Settings) -> Store:
 
 
 def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
+    from rich import console
+
+    class Console(console.Console):
+        """Rich ends the process itself when the reader is gone; here main() does."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 80

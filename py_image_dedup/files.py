@@ -95,7 +95,12 @@ def walk(roots: Sequence[str], *, select: Selector, avoid: str | None = None) ->
                 continue
             below: list[str] = []
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
+                try:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                except OSError as error:  # file systems that don't list types are asked about each entry
+                    yield Skipped(entry.path, f"can't be looked at: {error.strerror}")
+                    continue
+                if is_folder:
                     if select.enters(entry.name, entry.path) and entry.path not in others:
                         below.append(entry.path)
                 elif (found := _look(entry, select)) is not None:
@@ -107,12 +112,12 @@ def _look(entry: os.DirEntry[str], select: Selector) -> Seen | Skipped | None:
     """Turn a directory entry that is no folder into what the walk yields; None if it is out of scope."""
     if not select.wants_file(entry.name, entry.path):
         return None
-    if entry.is_symlink():
-        return Skipped(entry.path, "a symbolic link, not followed")
     try:
         facts = entry.stat(follow_symlinks=False)
     except OSError as error:
         return Skipped(entry.path, f"can't be looked at: {error.strerror}")
+    if stat.S_ISLNK(facts.st_mode):
+        return Skipped(entry.path, "a symbolic link, not followed")
     if not stat.S_ISREG(facts.st_mode):
         return Skipped(entry.path, "not a regular file")
     return Seen(entry.path, facts.st_size, facts.st_mtime_ns)
@@ -160,11 +165,14 @@ def look(path: str) -> Inode | None:
 @contextmanager
 def open_regular(path: str) -> Iterator[BufferedReader]:
     """Open a regular file for reading; a link, FIFO or device swapped in raises OSError and never blocks."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with open(path, "rb", opener=_open_as_it_is) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
         yield file
+
+
+def _open_as_it_is(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def sha256(path: str) -> str:
@@ -212,8 +220,13 @@ def move(source: str, destination: str) -> str:
             _place(source, candidate)
         except FileExistsError:
             continue
-        _sync_folder(os.path.dirname(candidate))
-        os.unlink(source)
+        try:
+            _sync_folder(os.path.dirname(candidate))
+            os.unlink(source)
+        except BaseException:
+            if os.path.lexists(source):  # two names of one picture would look like a copy to the next run
+                os.unlink(candidate)
+            raise
         return candidate
     raise AssertionError("names never run out")
 
@@ -254,7 +267,7 @@ def _free_names(path: str) -> Iterator[str]:
     while True:
         number += 1
         suffix = f" ({number}){extension}"
-        while len(os.fsencode(stem + suffix)) > _LONGEST_NAME:
+        while stem and len(os.fsencode(stem + suffix)) > _LONGEST_NAME:
             stem = stem[:-1]
         yield os.path.join(folder, stem + suffix)
 
@@ -274,7 +287,7 @@ def folders_left_empty(going: Collection[str], roots: Sequence[str]) -> list[str
     empty: list[str] = []
     folders = {os.path.dirname(path) for path in going}
     while folders:
-        folder = max(folders, key=lambda path: path.count("/"))
+        folder = max(folders, key=lambda path: (path.count("/"), path))
         folders.remove(folder)
         if folder in roots or not is_below(folder, roots):
             continue

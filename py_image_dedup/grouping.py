@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from py_image_dedup.model import Candidate, Facts, Group, Level, Match, Member
@@ -54,50 +54,69 @@ class Neighbours:
         return 0.0 if a == b else self.of(a).get(b)
 
 
-def group(candidates: Sequence[Candidate], matches: Iterable[Match], *, by: Grouping) -> list[Group]:
+Same = Callable[[Candidate, Candidate], bool]
+"""Tells of two near files with different bytes whether they show the same picture."""
+
+Connected = list[Candidate]
+Kept = list[tuple[Candidate, list[Member]]]
+Run = Callable[[Callable[[Connected], Kept], Iterable[Connected]], Iterable[Kept]]
+"""Applies a function to many independent sets of files, in order: ``map``, or the ``map`` of a pool."""
+
+
+def group(
+    candidates: Sequence[Candidate],
+    matches: Iterable[Match],
+    *,
+    by: Grouping,
+    same: Same = lambda _a, _b: True,
+    run: Run = map,
+) -> list[Group]:
     """Form groups of the candidates, sorted by the path of their keepers.
 
-    The result depends on the candidates, matches and rules only, never on their order.
+    `same` is asked only about pairs that would become keeper and duplicate; what it refuses is similar at most.
+    The result depends on the candidates, matches, rules and answers only, never on their order.
     """
     whole = {candidate.file.content: candidate.facts.frames == 1 for candidate in candidates}
     near = Neighbours(matches, whole=whole)
     sides: defaultdict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         sides["" if by.across_roots else candidate.root].append(candidate)
-    groups = [found for side in sides.values() for found in _OneSide(side, near, by).groups()]
+    groups = [found for side in sides.values() for found in _OneSide(side, near, by, same).groups(run)]
     return sorted(groups, key=lambda found: os.fsencode(found.keeper.file.path))
 
 
 class _OneSide:
     """Files that may match each other: all of them, or those below one root."""
 
-    def __init__(self, candidates: Sequence[Candidate], near: Neighbours, by: Grouping) -> None:
+    def __init__(self, candidates: Sequence[Candidate], near: Neighbours, by: Grouping, same: Same) -> None:
         self._near = near
         self._by = by
+        self._same = same
         self._holders: defaultdict[str, list[Candidate]] = defaultdict(list)
         for candidate in candidates:
             self._holders[candidate.file.content].append(candidate)
         self._mean = {content: self._mean_distance(content) for content in self._holders}
 
-    def groups(self) -> Iterator[Group]:
-        duplicates: dict[str, list[Member]] = {}
-        standing: list[Candidate] = []
-        for connected in self._connected():
-            left = sorted(connected, key=self._key)
-            while left:
-                keeper, *others = left
-                taken = [member for other in others if (member := self._duplicate(keeper, other))]
-                duplicates[keeper.file.path] = taken
-                standing.append(keeper)
-                gone = {member.candidate.file.path for member in taken}
-                left = [other for other in others if other.file.path not in gone]
-        similar = self._similar(sorted(standing, key=self._key))
-        for keeper in standing:
-            path = keeper.file.path
-            if members := (*duplicates[path], *similar.get(path, ())):
+    def groups(self, run: Run) -> Iterator[Group]:
+        """Yield the groups of this side, in no particular order."""
+        kept = [one for some in run(self._keepers, self._connected()) for one in some]
+        similar = self._similar(sorted((keeper for keeper, _ in kept), key=self._key))
+        for keeper, duplicates in kept:
+            if members := (*duplicates, *similar.get(keeper.file.path, ())):
                 yield Group(keeper, members)
 
-    def _connected(self) -> Iterator[list[Candidate]]:
+    def _keepers(self, connected: Connected) -> Kept:
+        """Split connected files into keepers and the duplicates that each takes."""
+        kept: Kept = []
+        left = sorted(connected, key=self._key)
+        while left:
+            keeper, *others = left
+            taken = {other.file.path: self._duplicate(keeper, other) for other in others}
+            kept.append((keeper, [member for member in taken.values() if member]))
+            left = [other for other in others if not taken[other.file.path]]
+        return kept
+
+    def _connected(self) -> Iterator[Connected]:
         """Yield sets of files that chains of duplicates connect, single files included."""
         met: set[str] = set()
         for start in self._holders:
@@ -132,7 +151,8 @@ class _OneSide:
         distance = self._near.distance(keeper.file.content, other.file.content)
         if distance is None or not self._near_in_time(keeper, other):
             return None
-        if not self._are_duplicates(keeper.file.content, other.file.content, distance):
+        one, another = keeper.file.content, other.file.content
+        if not self._are_duplicates(one, another, distance) or (one != another and not self._same(keeper, other)):
             return None
         return self._member(keeper, other, distance, Level.DUPLICATE)
 
@@ -141,7 +161,7 @@ class _OneSide:
         return Member(other, distance, level, verdict.rule, verdict.reason)
 
     def _are_duplicates(self, a: str, b: str, distance: float) -> bool:
-        """Tell whether two contents are duplicates; False for a content that no file here holds."""
+        """Tell whether two contents are near enough for duplicates; False for one that no file here holds."""
         if a == b:
             return True
         if distance > self._by.max_distance or a not in self._holders or b not in self._holders:
@@ -173,7 +193,7 @@ class _OneSide:
             if self._are_duplicates(content, other, distance):
                 others += len(self._holders[other])
                 total += distance * len(self._holders[other])
-        return total / others if others else 0.0
+        return round(total / others, 12) if others else 0.0  # no noise of the sum's order may decide a tie
 
 
 def _stretch(a: Facts, b: Facts) -> float:

@@ -5,9 +5,10 @@ To add a format, add a line to ``FORMATS`` and a sample to its test.
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 import pillow_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 
 from py_image_dedup.errors import NotNow, PictureError
@@ -41,19 +42,26 @@ READER: Final = f"Pillow {PIL.__version__}, libheif {pillow_heif.libheif_version
 """The decoders in use; a picture that older ones could not read is tried again."""
 
 _MOST_SCANS = 200  # a progressive JPEG has about 10; each scan costs a pass over all pixels
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+_SEGMENT_OR_END = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # JPEG markers, restarts left out
+_DEEP_GREY_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+_GREY_MODES = _DEEP_GREY_MODES | {"1", "L", "LA", "La"}
+_MODE_COST: Final = {"1": 3, "L": 2, "P": 3, "I;16": 7, "RGB": 6, "I": 9, "F": 9}
+"""Bytes per pixel that decoding and shrinking a mode takes at most; others, and all with transparency: 10."""
+_FORMAT_COST: Final = {"HEIF": 9, "AVIF": 10, "WEBP": 17, "JPEG2000": 20}
+"""Bytes per pixel that decoders take which hold more than the picture; tests/test_images.py measures them."""
+_MOST_GREY_CHROMA = 6  # levels of Cb or Cr off neutral that rounding and compression make of grey
 _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they describe the file, not the photo
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 296}
-    | {317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 530, 531, 532, *IFD}
+    | {317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 347, 530, 531, 532, *IFD}
 )
 
 _UPRIGHT: Final[dict[int, Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]]] = {
     2: np.fliplr,
-    3: lambda grey: np.rot90(grey, 2),
+    3: lambda picture: np.rot90(picture, 2),
     4: np.flipud,
-    5: np.transpose,
-    6: lambda grey: np.rot90(grey, -1),
-    7: lambda grey: np.rot90(grey, 2).T,
+    5: lambda picture: np.swapaxes(picture, 0, 1),
+    6: lambda picture: np.rot90(picture, -1),
+    7: lambda picture: np.swapaxes(np.rot90(picture, 2), 0, 1),
     8: np.rot90,
 }
 """What turns a stored picture upright, by its EXIF orientation (1: nothing)."""
@@ -79,6 +87,8 @@ class Picture:
         return np.asarray(np.rint(mean), np.uint8)
 
 
+Pixels = npt.NDArray[np.uint8]
+
 Reserve = Callable[[int], AbstractContextManager[object]]
 """Asked for so many bytes of memory before a decode; waits until they are free."""
 
@@ -89,11 +99,35 @@ def read(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: null
     Raises :class:`PictureError` with the reason when the bytes are no readable picture or declare more than
     `max_pixels`, and :class:`NotNow` when memory or the disk failed.
     """
+    with _opened(source, max_pixels=max_pixels, reserve=reserve) as image:
+        return _decode(image)
+
+
+def view(
+    source: BinaryIO, *, width: int, height: int, max_pixels: int, reserve: Reserve = lambda _: nullcontext()
+) -> Pixels:
+    """Decode a picture as a person sees it, scaled to `width` x `height`: uint8 RGB, shape (height, width, 3).
+
+    What is transparent shows a white page below.  Raises as :func:`read` does.
+    """
+    with _opened(source, max_pixels=max_pixels, reserve=reserve) as image:
+        turned = _exif(image)[1] >= 5
+        image.draft("RGB", (height, width) if turned else (width, height))
+        image.load()
+        orientation = _exif(image)[1]  # some decoders turn the picture upright while they load it
+        side = (height, width) if orientation >= 5 else (width, height)
+        pixels = np.asarray(_shrink(image, side, "RGB"))
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels) if orientation in _UPRIGHT else pixels)
+
+
+@contextmanager
+def _opened(source: BinaryIO, *, max_pixels: int, reserve: Reserve) -> Iterator[Image.Image]:
+    """Open a picture, refuse it if it is too large, hold memory for it, and turn what goes wrong into a reason."""
     try:
         with Image.open(source, formats=tuple(FORMATS)) as image:
-            _refuse_bomb(image, source, max_pixels=max_pixels)
-            with reserve(_decode_cost(image)):
-                return _decode(image)
+            _refuse_bomb(image, max_pixels=max_pixels)
+            with reserve(_decode_cost(image, _count_scans(image, source))):
+                yield image
     except PictureError:
         raise
     except UnidentifiedImageError:
@@ -103,45 +137,67 @@ def read(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: null
     except Exception as error:  # decoders raise nearly everything on broken files; the reason is kept
         if isinstance(error, OSError) and error.errno is not None:
             raise NotNow(f"cannot be read: {error.strerror}") from error
-        raise PictureError(f"cannot be decoded: {str(error) or type(error).__name__}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(f"cannot be decoded: {reason}") from error
 
 
-def _refuse_bomb(image: Image.Image, source: BinaryIO, *, max_pixels: int) -> None:
+def _refuse_bomb(image: Image.Image, *, max_pixels: int) -> None:
     """Raise PictureError for pictures that would take too much memory or time."""
     width, height = image.size
     if width * height > max_pixels:
         raise PictureError(
             f"{width} x {height} pixels are more than analysis.max_megapixels allows ({max_pixels / 1e6:g} megapixels)"
         )
-    if image.format in {"JPEG", "MPO"} and image.info.get("progressive"):
-        position = source.tell()
-        source.seek(0)
-        scans = source.read().count(b"\xff\xda")
-        source.seek(position)
-        if scans > _MOST_SCANS:
-            raise PictureError(f"a progressive JPEG with {scans} scans (more than {_MOST_SCANS})")
 
 
-def _decode_cost(image: Image.Image) -> int:
+def _count_scans(image: Image.Image, source: BinaryIO) -> int:
+    """Count the passes over all pixels that decoding takes: more than one for a JPEG stored in several scans.
+
+    Only what lies before the end marker counts; phones append whole films.  Raises PictureError for a flood of scans.
+    """
+    if image.format not in {"JPEG", "MPO"}:
+        return 1
+    before = source.tell()
+    source.seek(0)
+    data = source.read()
+    source.seek(before)
+    all_in_one = None if image.info.get("progressive") else bytes([len(image.getbands())])
+    scans = 0
+    position = 2
+    while (marker := _SEGMENT_OR_END.search(data, position)) and marker[1] != b"\xd9":
+        position = marker.end()
+        length = int.from_bytes(data[position : position + 2])
+        if marker[1] == b"\xda":
+            scans += 1
+            if scans > _MOST_SCANS:
+                raise PictureError(f"a JPEG with more than {_MOST_SCANS} scans")
+            if data[position + 2 : position + 3] == all_in_one:  # the decoder stops after this scan
+                break
+        position += length
+    return scans
+
+
+def _decode_cost(image: Image.Image, scans: int) -> int:
     """Estimate the bytes that decoding takes at its peak."""
     width, height = image.size
     if image.format in {"JPEG", "MPO"}:
-        # A baseline decode at reduced scale keeps little; a progressive one keeps all coefficients.
-        return width * height * (3 if image.info.get("progressive") else 1)
-    bands = len(image.getbands()) + (4 if image.has_transparency_data or image.mode == "P" else 1)
-    return width * height * bands
+        # A large one is decoded at reduced scale and keeps little; several scans keep the coefficients of all pixels.
+        cost = (6 if min(image.size) < 2 * CANONICAL_SIDE else 2) + (2 * len(image.getbands()) if scans > 1 else 0)
+    else:
+        of_mode = 10 if image.has_transparency_data else _MODE_COST.get(image.mode, 10)
+        cost = max(of_mode, _FORMAT_COST.get(str(image.format), 0))
+    return width * height * cost
 
 
 def _decode(image: Image.Image) -> Picture:
     stored = image.size
-    stored_grey = image.mode in _GREY_MODES
     frames = getattr(image, "n_frames", 1)
-    image.draft("L", (CANONICAL_SIDE, CANONICAL_SIDE))
+    image.draft("YCbCr", (CANONICAL_SIDE, CANONICAL_SIDE))  # chroma costs little and tells grey from colour
     reduced = image.size != stored
     image.load()
     if not reduced:
         stored = image.size  # some decoders turn the picture upright while they load it
-    grey = np.asarray(_shrink(image))
+    grey = np.asarray(_shrink(image, (CANONICAL_SIDE, CANONICAL_SIDE), "L"))
     count, orientation, taken = _exif(image)
     if orientation in _UPRIGHT:
         grey = _UPRIGHT[orientation](grey)
@@ -154,21 +210,52 @@ def _decode(image: Image.Image) -> Picture:
         frames=frames,
         exif_count=count,
         taken=taken,
-        grey=stored_grey,
+        grey=_is_grey(image),
     )
     return Picture(facts=facts, grey=np.ascontiguousarray(grey))
 
 
-def _shrink(image: Image.Image) -> Image.Image:
-    """Bring any mode to 256x256 grey ("L"), antialiased; what is transparent shows a white page below."""
-    side = (CANONICAL_SIDE, CANONICAL_SIDE)
+def _shrink(image: Image.Image, side: tuple[int, int], mode: str) -> Image.Image:
+    """Scale a picture of any mode to `side`, antialiased, as "L" or "RGB"; below what is transparent lies white."""
+    if image.mode in _DEEP_GREY_MODES:
+        return _eight_bits(image, side).convert(mode)
     if image.has_transparency_data:
         # Pillow resizes premultiplied, so hidden colours do not shine through.
-        small = image.convert("RGBA").resize(side, Image.Resampling.BILINEAR)
+        layers = image if image.mode in {"LA", "RGBA"} else image.convert("RGBA")
         page = Image.new("RGBA", side, "white")
-        page.alpha_composite(small)
-        return page.convert("L")
-    return _grey(image).resize(side, Image.Resampling.BILINEAR)
+        page.alpha_composite(layers.resize(side, Image.Resampling.BILINEAR).convert("RGBA"))
+        return page.convert(mode)
+    return (_grey(image) if mode == "L" else _rgb(image)).resize(side, Image.Resampling.BILINEAR)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Convert any opaque mode to "RGB"; of Lab only the lightness is taken."""
+    if image.mode == "LAB":
+        image = image.getchannel(0)
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        image = ImageChops.invert(image)  # Pillow takes all JPEG inks for inverted; without that mark they are not
+    return image.convert("RGB")
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Tell whether a loaded picture shows no colour anywhere, whatever it is stored as, by a grid of 64x64 samples."""
+    if image.mode in _GREY_MODES or image.mode == "LAB":
+        return image.mode != "LAB"  # which nobody uses for grey
+    samples = image.resize((64, 64), Image.Resampling.NEAREST)
+    if image.mode != "YCbCr":
+        samples = samples.convert("RGB").convert("YCbCr")
+    chroma = np.asarray(samples)[..., 1:].astype(np.int16) - 128
+    return bool(np.abs(chroma).max() <= _MOST_GREY_CHROMA)
+
+
+def _eight_bits(image: Image.Image, side: tuple[int, int]) -> Image.Image:
+    """Scale grey of 16 or 32 bits to `side`, as "L"."""
+    if image.mode.startswith("I;16"):  # cut to 8 bits first: Pillow scales big-endian values wrongly
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).resize(side, Image.Resampling.BILINEAR)
+    small = image.convert("F").resize(side, Image.Resampling.BILINEAR)
+    values = np.nan_to_num(np.asarray(small, np.float64), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())  # no agreed range: spread what is there
+    return Image.fromarray(((values - low) * (255 / (high - low or 1))).astype(np.uint8))
 
 
 def _grey(image: Image.Image) -> Image.Image:
@@ -178,13 +265,7 @@ def _grey(image: Image.Image) -> Image.Image:
         return image
     if mode in {"YCbCr", "LAB"}:
         return image.getchannel(0)
-    if mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if mode in {"I", "F"}:  # no agreed range: spread what is there
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        low, high = float(values.min()), float(values.max())
-        return Image.fromarray(((values - low) * (255 / (high - low or 1))).astype(np.uint8))
-    return image.convert("L") if mode in {"RGB", "1"} else image.convert("RGB").convert("L")
+    return image.convert("L") if mode in {"RGB", "P", "1"} else _rgb(image).convert("L")
 
 
 def _exif(image: Image.Image) -> tuple[int, int, str]:

@@ -52,7 +52,7 @@ class Facts:
 
     ``frames`` counts frames or pages.  ``exif_count`` is the number of EXIF tags,
     ``taken`` the EXIF capture date as written there (``2024:05:01 12:00:00``) or the empty string.  ``grey`` tells
-    that the file stores no colour.
+    that the picture shows no colour.
     """
 
     format: str
@@ -105,6 +105,22 @@ class Match(NamedTuple):
     a: str
     b: str
     distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What comparing the pixels of two contents showed (hashes, ``a < b``), remembered so that it is done once.
+
+    ``version`` is that of the comparison; ``structure`` the agreement of the worst block (-1..1), ``colour`` the
+    difference in chroma of the worst block (0 or more); ``duplicate`` the verdict.
+    """
+
+    a: str
+    b: str
+    version: int
+    structure: float
+    colour: float
+    duplicate: bool
 
 
 class Level(StrEnum):

@@ -6,7 +6,8 @@ Data flows one way: files on disk -> records in the store -> matches -> groups -
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -16,9 +17,10 @@ from py_image_dedup.analysis import Analyser
 from py_image_dedup.config import Settings
 from py_image_dedup.errors import RootError
 from py_image_dedup.events import Observer
-from py_image_dedup.grouping import Grouping, group
+from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.journal import Journal
-from py_image_dedup.model import Candidate, File, Record, Seen, Skipped
+from py_image_dedup.looks import LastLook
+from py_image_dedup.model import Candidate, File, Group, Match, Record, Seen, Skipped
 from py_image_dedup.plan import Action, Plan, make_plan
 from py_image_dedup.stores.interface import Store
 
@@ -51,10 +53,13 @@ class Report:
 class Pipeline:
     """Runs the phases over parts that are handed in; `counts` tells afterwards what was seen and done."""
 
-    def __init__(self, settings: Settings, store: Store, analyser: Analyser, observer: Observer) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, analyser: Analyser, last_look: LastLook, observer: Observer
+    ) -> None:
         self._settings = settings
         self._store = store
         self._analyser = analyser
+        self._last_look = last_look
         self._observer = observer
         self._roots = settings.analysis.source_directories
         self._protected = files.FolderSet(settings.deduplication.protected_directories)
@@ -179,7 +184,7 @@ class Pipeline:
         )
         candidates = self._candidates([file for content in wanted for file in by_content[content]])
         plan = make_plan(
-            group(candidates, matches, by=grouping),
+            self._group(candidates, matches, by=grouping),
             origin=settings.origin,
             roots=self._roots,
             action=Action(settings.deduplication.action),
@@ -193,6 +198,27 @@ class Pipeline:
             self._tally(name if name != "reclaimable" else "reclaimable_bytes", getattr(plan, name))
         self._tally("groups", len(plan.groups))
         return replace(plan, skipped=self.skipped)
+
+    def _group(self, candidates: Sequence[Candidate], matches: Sequence[Match], *, by: Grouping) -> list[Group]:
+        """Form groups, looking at each pair of near files before it is called a duplicate."""
+        look = self._last_look
+        look.recall([(match.a, match.b) for match in matches if match.distance <= by.max_distance])
+        pool = ThreadPoolExecutor(self._settings.analysis.threads, "look")
+
+        def run(form: Callable[[Connected], Kept], sets: Iterable[Connected]) -> Iterator[Kept]:
+            waiting = list(sets)
+            for done, kept in enumerate(pool.map(form, waiting), 1):
+                self._observer.progress(done, len(waiting))
+                yield kept
+
+        try:
+            return group(candidates, matches, by=by, same=look.same, run=run)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            look.save()
+            self._tally("looked", look.taken)
+            for skipped in look.unreadable.values():
+                self._skip(skipped)
 
     def _act(self, plan: Plan, journal: Journal) -> tuple[actions.Outcome, ...]:
         """Phase 5: move or delete; the store forgets what went."""

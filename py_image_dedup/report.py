@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -54,7 +53,7 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
     if acts and dry_run:
         verb = "moved" if plan.action is Action.MOVE else "deleted"
         where = f" to {printable(plan.target)}" if plan.target and plan.action is Action.MOVE else ""
-        console.print(f"Dry run: nothing was touched. {acts} files would be {verb}{where} with --no-dry-run.")
+        console.print(Text(f"Dry run: nothing was touched. {acts} files would be {verb}{where} with --no-dry-run."))
         if plan.empty_folders:
             console.print(f"{len(plan.empty_folders)} folders would be empty then and be removed.")
 
@@ -107,6 +106,7 @@ COUNTS = (
     "analysed",
     "analysed_remotely",
     "decoded",
+    "looked",
     "unchanged",
     "skipped",
     "removed",
@@ -125,9 +125,16 @@ COUNTS = (
 
 
 def write_whole(path: str, text: str) -> None:
-    """Replace a file by this text at once: a reader sees the old one or the new one, never half."""
-    folder = os.path.dirname(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".py-image-dedup-")
+    """Replace a file by this text at once: a reader sees the old one or the new one, never half.
+
+    A link is followed; a pipe or terminal, as ``/dev/stdout`` can be, is written to.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return
+    path = os.path.realpath(path)
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".py-image-dedup-")
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
@@ -153,7 +160,7 @@ def _table(number: int, group: PlannedGroup, base: str, *, wide: bool) -> Table:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("pixels", justify="right", no_wrap=True)
     table.add_column("distance", justify="right", no_wrap=True)
-    table.add_column("keeper won by", overflow="fold", width=None if wide else 16)
+    table.add_column("keeper won by", overflow="fold", width=None if wide else 16, max_width=48)
     table.add_row(*_cells(group.keeper, base), "", Text("keeper", style="green"))
     for act in group.duplicates:
         style = "red" if act.action.acts else ""
@@ -176,11 +183,8 @@ def _common_folder(plan: Plan) -> str:
     return "" if folder == "/" else folder
 
 
-def as_table(rows: Sequence[tuple[str, str, str]]) -> Any:
-    """Return a printable table of settings: key, value, source."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for title in ("key", "value", "from"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    return table
+def print_settings(rows: Sequence[tuple[str, str, str]], console: Console) -> None:
+    """Print settings, one a line: key, value, and where it came from."""
+    for key, value, source in rows:
+        line = Text(f"{key}: {printable(value)}").append(f"  # {printable(source)}", style="dim")
+        console.print(line, soft_wrap=True)

@@ -54,8 +54,8 @@ def distances(one: Signature, others: Signature) -> npt.NDArray[np.float64]:
 
 def row_distances(a: Signature, b: Signature) -> npt.NDArray[np.float64]:
     """Return the distances of the rows of `a` to the same rows of `b`, both of shape (n, 648)."""
-    apart = norms((a.astype(np.int16) - b).astype(np.int8))
     together = norms(a) + norms(b)
+    apart = np.minimum(norms((a.astype(np.int16) - b).astype(np.int8)), together)  # rounding alone could exceed it
     return np.divide(apart, together, out=np.ones(len(a)), where=together > 0)
 
 

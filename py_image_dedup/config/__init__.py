@@ -154,9 +154,7 @@ def load_settings(
     from py_image_dedup.config.sources import gather  # noqa: PLC0415 - who only needs the classes need not load it
 
     environ = os.environ if environ is None else environ
-    written = gather(
-        [entry.key for entry in ENTRIES], config_file=config_file, environ=environ, overrides=overrides
-    )
+    written = gather([entry.key for entry in ENTRIES], config_file=config_file, environ=environ, overrides=overrides)
     machine = _machine_defaults(environ)
     given = {e.key: written.given.get(e.key) or _default(e, machine) for e in ENTRIES}
     values = {e.key: _read(e, given[e.key]) for e in ENTRIES}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from py_image_dedup.model import Content, Facts, File, Match, Record
+from py_image_dedup.model import Content, Facts, File, Look, Match, Record
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a long operation runs."""
@@ -58,6 +58,12 @@ class Store(Protocol):
 
         Each unordered pair comes once, ``a < b``.  A featureless picture (all-zero signature) matches nothing.
         """
+
+    def looks(self, pairs: Collection[tuple[str, str]], *, version: int) -> dict[tuple[str, str], Look]:
+        """Return what is remembered of these pairs of contents (``a < b``), of this version of the comparison."""
+
+    def put_looks(self, looks: Collection[Look]) -> None:
+        """Remember what looking at pairs of contents showed; an older look at the same pair is replaced."""
 
     def status(self) -> StoreStatus:
         """Count what is there (files of this origin, contents of all)."""

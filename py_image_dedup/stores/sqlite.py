@@ -15,7 +15,7 @@ import numpy as np
 
 from py_image_dedup import signature
 from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
-from py_image_dedup.model import Content, Facts, File, Match, Record
+from py_image_dedup.model import Content, Facts, File, Look, Match, Record
 from py_image_dedup.stores.interface import Progress, StoreStatus
 from py_image_dedup.stores.join import join
 
@@ -38,6 +38,11 @@ CREATE TABLE contents (
 CREATE TABLE signatures (
     kind TEXT NOT NULL, version INTEGER NOT NULL, content BLOB NOT NULL, vector BLOB NOT NULL,
     PRIMARY KEY (kind, version, content)
+) WITHOUT ROWID;
+CREATE TABLE looks (
+    a BLOB NOT NULL, b BLOB NOT NULL, version INTEGER NOT NULL, structure REAL NOT NULL, colour REAL NOT NULL,
+    duplicate INTEGER NOT NULL,
+    PRIMARY KEY (a, b)
 ) WITHOUT ROWID;
 """
 
@@ -200,6 +205,34 @@ class SqliteStore:
             for a, b, distance in zip(pairs.a, pairs.b, pairs.distances, strict=True):
                 one, other = sorted((hashes[a].hex(), hashes[b].hex()))
                 yield Match(one, other, float(distance))
+
+    def looks(self, pairs: Collection[tuple[str, str]], *, version: int) -> dict[tuple[str, str], Look]:
+        """Return what is remembered of these pairs of contents."""
+        wanted = set(pairs)
+        rows = self._select_in(
+            "SELECT a, b, version, structure, colour, duplicate FROM looks WHERE version = ? AND a IN",
+            [bytes.fromhex(a) for a in sorted({a for a, _ in wanted})],
+            first=(version,),
+        )
+        found = (
+            Look(a.hex(), b.hex(), made, structure, colour, bool(duplicate))
+            for a, b, made, structure, colour, duplicate in rows
+        )
+        return {(look.a, look.b): look for look in found if (look.a, look.b) in wanted}
+
+    def put_looks(self, looks: Collection[Look]) -> None:
+        """Remember what looking at pairs of contents showed."""
+        with self._database() as database, database:
+            database.executemany(
+                "INSERT OR REPLACE INTO looks (a, b, version, structure, colour, duplicate) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        bytes.fromhex(look.a), bytes.fromhex(look.b), look.version, look.structure, look.colour,
+                        look.duplicate,
+                    )
+                    for look in looks
+                ],
+            )  # fmt: skip
 
     def status(self) -> StoreStatus:
         """Count files of this origin and contents of all."""

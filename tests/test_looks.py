@@ -1,0 +1,121 @@
+"""The last look at real files: what it decides, what it remembers, and what it never decides."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pictures
+import pytest
+from command import Command
+from PIL import Image, ImageDraw
+from py_image_dedup.files import look, sha256
+from py_image_dedup.looks import LastLook
+from py_image_dedup.model import Candidate, Facts, File
+from py_image_dedup.stores.sqlite import SqliteStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStore:
+    return SqliteStore.open(str(tmp_path / "store.sqlite"), origin="test")
+
+
+def new_look(store: SqliteStore) -> LastLook:
+    return LastLook(store, max_pixels=10**8, reserve=lambda _: nullcontext())
+
+
+def candidate(path: Path, size: tuple[int, int]) -> Candidate:
+    inode = look(str(path))
+    assert inode is not None
+    file = File("test", str(path), inode.size, inode.mtime_ns, sha256(str(path)))
+    return Candidate(file, Facts("JPEG", *size), "/")
+
+
+def save(path: Path, picture: Image.Image, quality: int = 90) -> Candidate:
+    picture.save(path, quality=quality)
+    return candidate(path, picture.size)
+
+
+def test_a_smaller_recompressed_copy_is_the_same(store: SqliteStore, tmp_path: Path) -> None:
+    """Half the size at a lower quality is still the same picture, whichever comes first."""
+    picture = pictures.photo(4, (1600, 1200))
+    a, b = save(tmp_path / "a.jpg", picture), save(tmp_path / "b.jpg", picture.resize((800, 600)), 60)
+
+    assert new_look(store).same(a, b)
+    assert new_look(store).same(b, a)
+
+
+def test_a_small_object_more_is_another_picture(store: SqliteStore, tmp_path: Path) -> None:
+    """A spot of a twentieth of the width makes it another picture."""
+    picture = pictures.photo(4, (1600, 1200))
+    other = picture.copy()
+    ImageDraw.Draw(other).ellipse((700, 500, 780, 580), fill=(250, 240, 30), outline="black", width=6)
+    a, b = save(tmp_path / "a.jpg", picture), save(tmp_path / "b.jpg", other)
+
+    assert not new_look(store).same(a, b)
+
+
+def test_what_was_seen_is_remembered(store: SqliteStore, tmp_path: Path) -> None:
+    """A pair costs one look: a later run recalls it without the files."""
+    picture = pictures.photo(5, (640, 480))
+    a, b = save(tmp_path / "a.jpg", picture), save(tmp_path / "b.jpg", picture, 70)
+    first = new_look(store)
+    assert first.same(a, b)
+    first.save()
+    for one in (a, b):
+        Path(one.file.path).unlink()
+
+    again = new_look(store)
+    again.recall([(min(a.file.content, b.file.content), max(a.file.content, b.file.content))])
+
+    assert again.same(b, a)
+    assert (first.taken, again.taken) == (1, 0)
+
+
+def test_a_file_that_can_not_be_read_is_nobodys_copy(store: SqliteStore, tmp_path: Path) -> None:
+    """A keeper that can't be decoded now is no keeper, is named, and nothing is remembered of it."""
+    picture = pictures.photo(6, (640, 480))
+    a, b = save(tmp_path / "a.jpg", picture), save(tmp_path / "b.jpg", picture, 70)
+    Path(b.file.path).write_bytes(b"broken")
+    look = new_look(store)
+
+    assert not look.same(a, b)
+    assert list(look.unreadable) == [b.file.path]
+    look.save()
+    assert store.looks([(min(a.file.content, b.file.content), max(a.file.content, b.file.content))], version=1) == {}
+
+
+def test_another_picture_within_the_distance_is_only_similar(tmp_path: Path) -> None:
+    """Near signatures alone never make a file go: the changed picture is listed as similar and stays."""
+    album = tmp_path / "album"
+    album.mkdir()
+    picture = pictures.photo(4, (1200, 900))
+    other = picture.copy()
+    ImageDraw.Draw(other).ellipse((560, 400, 620, 460), fill=(250, 240, 30), outline="black", width=6)
+    picture.save(album / "a.jpg", quality=95)
+    other.save(album / "b.jpg", quality=90)
+    picture.save(album / "c.jpg", quality=60)
+    command = Command(tmp_path / "home")
+
+    run = command.run("deduplicate", album, "--target", tmp_path / "t", "--no-dry-run", "--max-distance", "0.25")
+
+    (group,) = run.json["groups"]
+    levels = {Path(one["path"]).name: (one["level"], one["action"]) for one in group["duplicates"]}
+    assert levels == {"c.jpg": ("duplicate", "move"), "b.jpg": ("similar", "keep")}
+    assert sorted(path.name for path in album.iterdir()) == ["a.jpg", "b.jpg"]
+
+
+def test_a_grey_copy_never_outranks_its_coloured_original(tmp_path: Path) -> None:
+    """A grey copy saved as RGB with more pixels and more bytes goes, not the coloured picture."""
+    album = tmp_path / "album"
+    album.mkdir()
+    picture = pictures.photo(7, (800, 600))
+    picture.save(album / "colour.jpg", quality=70)
+    picture.convert("L").convert("RGB").resize((1600, 1200)).save(album / "grey.jpg", quality=98)
+    command = Command(tmp_path / "home")
+
+    run = command.run("deduplicate", album)
+
+    (group,) = run.json["groups"]
+    assert Path(group["keeper"]["path"]).name == "colour.jpg"
+    assert group["duplicates"][0]["reason"] == "in colour"
