@@ -45,7 +45,7 @@ _MOST_SCANS = 200  # a progressive JPEG has about 10; each scan costs a pass ove
 _SEGMENT_OR_END = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # JPEG markers, restarts left out
 _DEEP_GREY_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _GREY_MODES = _DEEP_GREY_MODES | {"1", "L", "LA", "La"}
-_MODE_COST: Final = {"1": 3, "L": 2, "P": 3, "I;16": 7, "RGB": 6, "I": 9, "F": 9}
+_MODE_COST: Final = {"1": 3, "L": 2, "P": 6, "I;16": 7, "RGB": 6, "I": 20, "F": 20}
 """Bytes per pixel that decoding and shrinking a mode takes at most; others, and all with transparency: 10."""
 _FORMAT_COST: Final = {"HEIF": 9, "AVIF": 10, "WEBP": 17, "JPEG2000": 20}
 """Bytes per pixel that decoders take which hold more than the picture; tests/test_images.py measures them."""
@@ -99,7 +99,7 @@ def read(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: null
     Raises :class:`PictureError` with the reason when the bytes are no readable picture or declare more than
     `max_pixels`, and :class:`NotNow` when memory or the disk failed.
     """
-    with _opened(source, max_pixels=max_pixels, reserve=reserve) as image:
+    with _opened(source, side=CANONICAL_SIDE, max_pixels=max_pixels, reserve=reserve) as image:
         return _decode(image)
 
 
@@ -110,7 +110,7 @@ def view(
 
     What is transparent shows a white page below.  Raises as :func:`read` does.
     """
-    with _opened(source, max_pixels=max_pixels, reserve=reserve) as image:
+    with _opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
         turned = _exif(image)[1] >= 5
         image.draft("RGB", (height, width) if turned else (width, height))
         image.load()
@@ -121,12 +121,15 @@ def view(
 
 
 @contextmanager
-def _opened(source: BinaryIO, *, max_pixels: int, reserve: Reserve) -> Iterator[Image.Image]:
-    """Open a picture, refuse it if it is too large, hold memory for it, and turn what goes wrong into a reason."""
+def _opened(source: BinaryIO, *, side: int, max_pixels: int, reserve: Reserve) -> Iterator[Image.Image]:
+    """Open a picture, refuse it if it is too large, hold memory for it, and turn what goes wrong into a reason.
+
+    `side`: how many pixels will be left of the longer side; decodes at reduced scale need less memory.
+    """
     try:
         with Image.open(source, formats=tuple(FORMATS)) as image:
             _refuse_bomb(image, max_pixels=max_pixels)
-            with reserve(_decode_cost(image, _count_scans(image, source))):
+            with reserve(_decode_cost(image, scans=_count_scans(image, source), side=side)):
                 yield image
     except PictureError:
         raise
@@ -177,16 +180,17 @@ def _count_scans(image: Image.Image, source: BinaryIO) -> int:
     return scans
 
 
-def _decode_cost(image: Image.Image, scans: int) -> int:
+def _decode_cost(image: Image.Image, *, scans: int, side: int) -> int:
     """Estimate the bytes that decoding takes at its peak."""
     width, height = image.size
     if image.format in {"JPEG", "MPO"}:
         # A large one is decoded at reduced scale and keeps little; several scans keep the coefficients of all pixels.
-        cost = (6 if min(image.size) < 2 * CANONICAL_SIDE else 2) + (2 * len(image.getbands()) if scans > 1 else 0)
+        cost = 2 if min(image.size) >= 2 * side else 10 if image.mode == "CMYK" else 6
+        cost += 2 * len(image.getbands()) if scans > 1 else 0
     else:
         of_mode = 10 if image.has_transparency_data else _MODE_COST.get(image.mode, 10)
         cost = max(of_mode, _FORMAT_COST.get(str(image.format), 0))
-    return width * height * cost
+    return width * height * cost + 12 * side * side  # what is handed back is copied a few times
 
 
 def _decode(image: Image.Image) -> Picture:
@@ -225,16 +229,15 @@ def _shrink(image: Image.Image, side: tuple[int, int], mode: str) -> Image.Image
         page = Image.new("RGBA", side, "white")
         page.alpha_composite(layers.resize(side, Image.Resampling.BILINEAR).convert("RGBA"))
         return page.convert(mode)
-    return (_grey(image) if mode == "L" else _rgb(image)).resize(side, Image.Resampling.BILINEAR)
+    flat = _grey(image) if mode == "L" or image.mode in {"1", "L", "LAB"} else _rgb(image)
+    return flat.resize(side, Image.Resampling.BILINEAR).convert(mode)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Convert any opaque mode to "RGB"; of Lab only the lightness is taken."""
-    if image.mode == "LAB":
-        image = image.getchannel(0)
+    """Convert any opaque mode to "RGB"."""
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         image = ImageChops.invert(image)  # Pillow takes all JPEG inks for inverted; without that mark they are not
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -259,7 +262,7 @@ def _eight_bits(image: Image.Image, side: tuple[int, int]) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Convert any opaque mode to "L"."""
+    """Convert any opaque mode to "L"; of Lab only the lightness is taken."""
     mode = image.mode
     if mode == "L":
         return image

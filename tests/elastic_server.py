@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -63,12 +64,14 @@ class ElasticServer:
         } | self._options
         command = [str(self.home / "bin" / "elasticsearch")]
         command += [word for key, value in settings.items() for word in ("-E", f"{key}={value}")]
+        temporary = self._folder / "tmp"
+        temporary.mkdir(exist_ok=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("ES_", "JAVA_"))}
         environment |= {
             "ES_JAVA_HOME": str(self._java),
             "ES_JAVA_OPTS": "-Xms512m -Xmx512m",
             "HOME": str(self._folder),
-            "TMPDIR": str(self._folder),
+            "ES_TMPDIR": str(temporary),
         }
         user = _unprivileged()
         if user is not None:
@@ -89,7 +92,7 @@ class ElasticServer:
         if wait:
             self.wait()
 
-    def wait(self, seconds: float = 120) -> None:
+    def wait(self, seconds: float = 240) -> None:
         """Return when the node answers; raise RuntimeError with the end of its log when it dies or stays silent."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -118,6 +121,18 @@ class ElasticServer:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process = None
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@functools.cache
+def missing() -> str:
+    """Tell which part is missing to have a server, or return the empty string."""
+    if not os.environ.get("ELASTICSEARCH_URL"):
+        try:
+            find_java()
+            distribution()
+        except Unavailable as reason:
+            return str(reason)
+    return ""
 
 
 @contextlib.contextmanager

@@ -26,8 +26,8 @@ _PARAMETERS = 500  # hashes or paths asked for at once
 
 _SCHEMA = """
 CREATE TABLE files (
-    origin TEXT NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    content BLOB NOT NULL, problem TEXT NOT NULL, reader TEXT NOT NULL,
+    origin BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    content BLOB NOT NULL, problem BLOB NOT NULL, reader BLOB NOT NULL,
     PRIMARY KEY (origin, path)
 ) WITHOUT ROWID;
 CREATE TABLE contents (
@@ -87,7 +87,7 @@ class SqliteStore:
         self._path = path
         self._connection = connection
         self._lock = lock
-        self._origin = origin
+        self._origin = os.fsencode(origin)
         self._one_at_a_time = threading.RLock()
         self._closed = False
 
@@ -325,11 +325,24 @@ def _facts(row: list[Any]) -> Facts:
 
 def _file_row(file: File) -> tuple[Any, ...]:
     return (
-        file.origin, os.fsencode(file.path), file.size, file.mtime_ns, bytes.fromhex(file.content), file.problem,
-        file.reader,
-    )  # fmt: skip
+        os.fsencode(file.origin),
+        os.fsencode(file.path),
+        file.size,
+        file.mtime_ns,
+        bytes.fromhex(file.content),
+        os.fsencode(file.problem),
+        os.fsencode(file.reader),
+    )
 
 
 def _file(row: tuple[Any, ...]) -> File:
     origin, path, size, mtime_ns, content, problem, reader = row
-    return File(origin, os.fsdecode(path), size, mtime_ns, content.hex(), problem, reader)
+    return File(
+        os.fsdecode(origin),
+        os.fsdecode(path),
+        size,
+        mtime_ns,
+        content.hex(),
+        os.fsdecode(problem),
+        os.fsdecode(reader),
+    )

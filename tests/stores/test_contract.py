@@ -1,0 +1,432 @@
+"""What every store must do, run on each of them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from records import altered, content, digest, file, pairs_within, record, records, signatures
+
+from py_image_dedup import signature
+from py_image_dedup.model import Content, Facts, File, Look, Match, Record
+from py_image_dedup.stores.elastic import ElasticStore
+from py_image_dedup.stores.interface import Store
+from py_image_dedup.stores.sqlite import SqliteStore
+
+
+@dataclass
+class StoreFactory:
+    """Opens the same data again and again, for one origin at a time; at first there is none."""
+
+    place: str
+    url: str | None = None
+    _open: list[Store] = field(default_factory=list)
+
+    def __call__(self, origin: str = "here") -> Store:
+        self.close()
+        store: Store
+        if self.url is None:
+            store = SqliteStore.open(self.place, origin=origin)
+        else:
+            store = ElasticStore.open(urls=[self.url], index=self.place, origin=origin, auto_create_index=True)
+        self._open.append(store)
+        return store
+
+    def close(self) -> None:
+        while self._open:
+            self._open.pop().close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("elasticsearch", marks=pytest.mark.elasticsearch)])
+def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreFactory]:
+    if request.param == "sqlite":
+        factory = StoreFactory(str(tmp_path / "store.sqlite"))
+        yield factory
+        factory.close()
+        return
+    url = request.getfixturevalue("elasticsearch_url")
+    factory = StoreFactory(f"contract-{uuid.uuid4().hex}", url)
+    yield factory
+    factory.close()
+    remove_indices(url, factory.place)
+
+
+def remove_indices(url: str, index: str) -> None:
+    from elasticsearch import Elasticsearch
+
+    with Elasticsearch(url) as client:
+        for name in (index, f"{index}-files", f"{index}-contents", f"{index}-looks"):
+            client.indices.delete(index=name, ignore_unavailable=True)
+
+
+@pytest.fixture
+def store(store_factory: StoreFactory) -> Store:
+    return store_factory()
+
+
+def paths(store: Store, *roots: str) -> list[str]:
+    return [file.path for file in store.files(roots)]
+
+
+def same(one: Content | None, other: Content) -> bool:
+    return (
+        one is not None
+        and (one.hash, one.facts) == (other.hash, other.facts)
+        and one.thumbnail.dtype == np.uint8
+        and one.signature.dtype == np.int8
+        and np.array_equal(one.thumbnail, other.thumbnail)
+        and np.array_equal(one.signature, other.signature)
+    )
+
+
+# Round trips
+
+
+def test_gives_back_what_was_put(store_factory: StoreFactory) -> None:
+    empty = Content(
+        digest("empty"), Facts("PNG", 1, 1), np.zeros((64, 64), np.uint8), np.zeros(signature.LENGTH, np.int8)
+    )
+    unreadable = replace(
+        file("/a/odd \udcff.jpg"), problem="no picture:\n'\udcff' \U0010ffff ☺ " + "x" * 40_000, reader="Pillow 12.0"
+    )
+    old = File("here", "/a/old", 0, -1, digest("empty"))
+    huge = File("here", "/a/huge", 2**62, 2**62, digest("empty"))
+    some = [record("/a/1.jpg"), Record(unreadable, None), Record(old, empty), Record(huge, None)]
+    store_factory().put(some)
+    for _ in range(2):
+        store = store_factory()
+        assert store.known([one.file.path for one in some]) == {one.file.path: one.file for one in some}
+        assert sorted(store.files(["/a"]), key=lambda file: file.path) == sorted(
+            (one.file for one in some), key=lambda file: file.path
+        )
+        for one in (content("/a/1.jpg"), empty):
+            assert store.has_content(one.hash)
+            assert same(store.content(one.hash), one)
+        assert store.facts([content("/a/1.jpg").hash, empty.hash]) == {
+            content("/a/1.jpg").hash: content("/a/1.jpg").facts,
+            empty.hash: empty.facts,
+        }
+
+
+def test_replaces_what_is_there(store: Store) -> None:
+    store.put([record("/a/1")])
+    newer = replace(file("/a/1"), size=7, mtime_ns=8, content=digest("other"))
+    store.put([Record(newer, content("other"))])
+    assert store.known(["/a/1"]) == {"/a/1": newer}
+    assert list(store.files(["/a"])) == [newer]
+    edited = replace(content("other"), facts=replace(content("other").facts, width=1))
+    store.put([Record(newer, edited)])
+    assert same(store.content(digest("other")), edited)
+    assert store.status().contents == 2
+
+
+def test_a_file_without_content_leaves_the_content_alone(store: Store) -> None:
+    store.put([record("/a/1")])
+    store.put([Record(file("/a/2", content=digest("/a/1")), None)])
+    assert same(store.content(digest("/a/1")), content("/a/1"))
+    assert paths(store, "/a") == ["/a/1", "/a/2"]
+
+
+def test_forgets_files_but_not_contents(store: Store) -> None:
+    store.put([record(f"/a/{name}") for name in "123"])
+    store.remove(["/a/1", "/a/3", "/a/never was", "/a"])
+    assert paths(store, "/") == ["/a/2"]
+    assert store.known(["/a/1", "/a/2"]).keys() == {"/a/2"}
+    assert store.has_content(digest("/a/1"))
+    assert store.facts([digest("/a/3")]) == {digest("/a/3"): content("/a/3").facts}
+
+
+def test_keeps_origins_apart(store_factory: StoreFactory) -> None:
+    mine, theirs = file("/a/1"), replace(file("/a/1", origin="there"), size=9)
+    store_factory("here").put([Record(mine, content("/a/1")), record("/a/2")])
+    there = store_factory("there")
+    assert there.known(["/a/1", "/a/2"]) == {}
+    assert list(there.files(["/"])) == []
+    assert there.has_content(digest("/a/1"))
+    there.put([Record(theirs, None)])
+    assert there.status().files == 1
+    assert there.status().contents == 2
+    there.remove(["/a/2"])
+    here = store_factory("here")
+    assert here.known(["/a/1", "/a/2"]) == {"/a/1": mine, "/a/2": file("/a/2")}
+    here.remove(["/a/1"])
+    assert paths(here, "/") == ["/a/2"]
+    assert list(store_factory("there").files(["/"])) == [theirs]
+
+
+def test_knows_nothing_of_the_unknown(store: Store) -> None:
+    store.put([record("/a/1")])
+    assert store.known(["/a/2"]) == {}
+    assert paths(store, "/b") == []
+    assert not store.has_content(digest("?"))
+    assert store.content(digest("?")) is None
+    assert store.facts([digest("?"), digest("/a/1")]).keys() == {digest("/a/1")}
+    assert list(store.similar([digest("?"), digest("/a/1")], within=1.0)) == []
+
+
+def test_takes_empty_collections(store: Store) -> None:
+    for _ in range(2):
+        store.put([])
+        assert store.known([]) == {}
+        assert list(store.files([])) == []
+        store.remove([])
+        assert store.facts([]) == {}
+        assert store.looks([], version=1) == {}
+        store.put_looks([])
+        assert list(store.similar([], within=0.5)) == []
+        store.put([record("/a/1")])
+
+
+def test_counts(store: Store) -> None:
+    assert (store.status().files, store.status().contents) == (0, 0)
+    store.put([record("/a/1"), record("/a/2"), Record(file("/a/3", content=digest("/a/1")), None)])
+    assert (store.status().files, store.status().contents) == (3, 2)
+    store.remove(["/a/1"])
+    assert (store.status().files, store.status().contents) == (2, 2)
+    assert store.status().location
+
+
+def test_closes_twice(store: Store) -> None:
+    store.close()
+    store.close()
+
+
+def test_takes_calls_from_several_threads(store: Store) -> None:
+    def work(number: int) -> list[str]:
+        mine = [f"/{number}/{name}" for name in "abc"]
+        store.put([record(path) for path in mine])
+        assert store.known(mine).keys() == set(mine)
+        assert all(store.has_content(digest(path)) for path in mine)
+        return paths(store, f"/{number}")
+
+    with ThreadPoolExecutor(8) as threads:
+        for number, found in enumerate(threads.map(work, range(16))):
+            assert found == [f"/{number}/{name}" for name in "abc"]
+
+
+def test_takes_contents_of_another_signature_version_for_unknown(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    twins = records([content("x").signature] * 2)
+    hashes = [one.file.content for one in twins]
+    store.put(twins)
+    assert len(list(store.similar(hashes, within=0.1))) == 1
+    monkeypatch.setattr(signature, "VERSION", signature.VERSION + 1)
+    assert not store.has_content(hashes[0])
+    assert store.content(hashes[0]) is None
+    assert list(store.similar(hashes, within=0.1)) == []
+    assert store.facts(hashes).keys() == set(hashes)
+    store.put(twins[:1])
+    assert store.has_content(hashes[0])
+    assert list(store.similar(hashes, within=0.1)) == []
+
+
+def test_remembers_looks(store_factory: StoreFactory) -> None:
+    a, b, c = sorted(map(digest, "abc"))
+    one = Look(a, b, 3, 0.1 + 0.2, 17.25, duplicate=False)
+    other = Look(a, c, 3, -1.0, 0.0, duplicate=True)
+    store_factory().put_looks([one, other, Look(b, c, 2, 0.5, 1.0, duplicate=True)])
+    store = store_factory("there")
+    assert store.looks([(a, b), (a, c), (b, c)], version=3) == {(a, b): one, (a, c): other}
+    assert store.looks([(a, c)], version=3) == {(a, c): other}
+    assert store.looks([(b, c)], version=4) == {}
+    again = replace(one, structure=0.9, duplicate=True)
+    newer = replace(other, version=4, colour=1.0)
+    store.put_looks([again, newer])
+    assert store.looks([(a, b), (a, c)], version=3).get((a, b)) == again
+    assert store.looks([(a, b), (a, c)], version=4) == {(a, c): newer}
+    assert (store.status().files, store.status().contents) == (0, 0)
+
+
+# Paths
+
+ODD = [
+    b"/odd/\xff\xfe",
+    b"/odd/\x80",
+    b"/odd/" + bytes(byte for byte in range(1, 256) if byte != ord("/")),
+    b"/odd/line\nbreak\ttab\rreturn\x01",
+    b"/odd/quotes \" ' \\ \\u0041",
+    "/odd/private \U0010ff80\U0010ffff \U00100000".encode(),
+    "/odd/private and odd \U0010ff80".encode() + b"\xf4\x8f\xbe",
+    "/odd/caf\u00e9".encode(),
+    "/odd/cafe\u0301".encode(),
+    "/odd/\U0001f4f7 ☺ é".encode(),
+    b"/odd/CASE",
+    b"/odd/case",
+    b"/odd/ blank ",
+    b"/odd/*?[a]{b,c}%_.jpg",
+    b"/odd/" + b"/".join([b"d" * 255] * 15) + b"/" + b"n" * 250,
+    b"/odd/" + b"/".join([b"\xe9" * 255] * 15) + b"/" + b"\xff" * 250,
+]
+
+
+def test_gives_back_any_path(store: Store) -> None:
+    assert max(map(len, ODD)) == 4095
+    odd = [os.fsdecode(path) for path in ODD]
+    store.put([record(path) for path in odd])
+    assert store.known(odd) == {path: file(path) for path in odd}
+    found = paths(store, "/odd")
+    assert len(found) == len(odd)
+    assert set(found) == set(odd)
+    for path in odd:
+        assert paths(store, path) == [path]
+    store.remove(odd[:3])
+    assert set(paths(store, "/")) == set(odd[3:])
+
+
+def test_finds_what_is_below_a_folder_of_any_name(store: Store) -> None:
+    for folder in (
+        "/f/[a]",
+        "/f/a*",
+        "/f/a?",
+        "/f/.",
+        "/f/a%",
+        "/f/a_",
+        "/f/a\\",
+        "/f/\udcff",
+        "/f/\U0010ff80",
+        "/f/(",
+    ):
+        store.put([record(f"{folder}/1"), record(f"{folder}x/1")])
+        assert paths(store, folder) == [f"{folder}/1"]
+
+
+def test_finds_a_folder_and_not_its_namesakes(store: Store) -> None:
+    everything = [
+        "/a/b",
+        "/a/b!/1",
+        "/a/b-c",
+        "/a/b.jpg",
+        "/a/b/1",
+        "/a/b/c/2",
+        "/a/b0",
+        "/a/bc/1",
+        "/a/B/1",
+        "/ab",
+        "/b/1",
+    ]
+    store.put([record(path) for path in everything])
+    assert paths(store, "/a/b") == ["/a/b", "/a/b/1", "/a/b/c/2"]
+    assert paths(store, "/a/b/") == ["/a/b", "/a/b/1", "/a/b/c/2"]
+    assert paths(store, "/a/b/c") == ["/a/b/c/2"]
+    assert paths(store, "/ab") == ["/ab"]
+    assert paths(store, "/a/b/c/2/3") == []
+    assert paths(store, "/") == sorted(everything)
+    assert paths(store, "/a", "/a/b", "/a/b/c", "/a/b") == paths(store, "/a")
+    assert paths(store, "/", "/a") == sorted(everything)
+    assert paths(store, "/b", "/a/bc", "/a/b", "/nothing") == ["/a/b", "/a/b/1", "/a/b/c/2", "/a/bc/1", "/b/1"]
+
+
+def test_streams_more_than_a_page_in_order(store: Store) -> None:
+    files = [file(f"/photos/{number % 7}/{number:05}.jpg") for number in range(12_000)]
+    store.put([Record(one, None) for one in files])
+    store.put([Record(file("/photos!/1"), None), Record(file("/photos0"), None)])
+    assert list(store.files(["/photos"])) == sorted(files, key=lambda file: file.path)
+    assert paths(store, "/photos/3", "/photos/5") == sorted(
+        file.path for file in files if file.path.startswith(("/photos/3/", "/photos/5/"))
+    )
+    assert next(store.files(["/photos/6"])).path == "/photos/6/00006.jpg"
+
+
+def test_streams_each_file_once_while_files_go_and_come(store: Store) -> None:
+    before = [f"/photos/{number:05}" for number in range(11_000)]
+    store.put([Record(file(path), None) for path in before])
+    seen = []
+    for number, one in enumerate(store.files(["/photos"])):
+        seen.append(one.path)
+        if number % 2_000 == 0:
+            store.remove([one.path])
+            store.put([Record(replace(file(before[-1]), size=number), None)])
+    assert seen == before
+    assert len(paths(store, "/photos")) == 11_000 - 6
+
+
+# Similar pictures
+
+
+def album() -> np.ndarray[tuple[int, int], np.dtype[np.int8]]:
+    """Signatures of pictures and of their copies at all distances, and of such as are hard to find."""
+    pictures = list(signatures(150, seed=1))
+    copies = [altered(pictures[n], share, seed=n) for n in range(40) for share in (0.005, 0.03, 0.1, 0.2, 0.3, 0.45)]
+    one_hot = np.eye(signature.LENGTH, dtype=np.int8)[:30]
+    low = np.zeros((30, signature.LENGTH), np.int8)
+    for row, values in enumerate(low):
+        values[[0, row % 5, row % 7, row]] = 1
+    zeros = np.zeros((3, signature.LENGTH), np.int8)
+    twins = [pictures[50]] * 20
+    opposites = [-pictures[0], -pictures[1]]
+    return np.array([*pictures, *copies, *one_hot, *(2 * one_hot[:5]), *low, *zeros, *twins, *opposites], np.int8)
+
+
+def by_number(matches: list[Match], hashes: list[str]) -> set[tuple[int, int]]:
+    numbers = {name: number for number, name in enumerate(hashes)}
+    pairs = [tuple(sorted((numbers[match.a], numbers[match.b]))) for match in matches]
+    assert len(pairs) == len(set(pairs)), "a pair comes twice"
+    return {(a, b) for a, b in pairs}
+
+
+def test_finds_all_similar_pictures(store: Store) -> None:
+    vectors = album()
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+    store.put(some)
+    for radius in (0.0, 0.1, 0.25, 0.35, 0.45):
+        matches = list(store.similar(hashes, within=radius))
+        assert by_number(matches, hashes) == pairs_within(vectors, radius)
+        assert all(match.a < match.b for match in matches)
+    numbers = {name: number for number, name in enumerate(hashes)}
+    for match in matches:
+        assert match.distance == signature.distance(vectors[numbers[match.a]], vectors[numbers[match.b]])
+
+
+def test_finds_everything_within_one(store: Store) -> None:
+    vectors = np.array([*signatures(120, seed=2), np.zeros(signature.LENGTH)], np.int8)
+    some = records(vectors)
+    store.put(some)
+    assert len(list(store.similar([one.file.content for one in some], within=1.0))) == 120 * 119 / 2
+
+
+def test_finds_what_lies_exactly_on_the_radius(store: Store) -> None:
+    one = next(signatures(1, seed=3))
+    some = records([one, altered(one, 0.2, seed=4)])
+    hashes = [one.file.content for one in some]
+    store.put(some)
+    radius = signature.distance(*(one.content.signature for one in some if one.content))
+    assert [match.distance for match in store.similar(hashes, within=radius)] == [radius]
+    assert list(store.similar(hashes, within=float(np.nextafter(radius, 0)))) == []
+
+
+def test_compares_only_what_it_is_asked_for(store: Store) -> None:
+    vectors = album()
+    some = records(vectors)
+    store.put(some)
+    asked = list(range(0, len(vectors), 3))
+    hashes = [some[number].file.content for number in asked]
+    assert by_number(list(store.similar(hashes, within=0.35)), hashes) == pairs_within(vectors[asked], 0.35)
+    assert by_number(list(store.similar(hashes * 2, within=0.35)), hashes) == pairs_within(vectors[asked], 0.35)
+    assert list(store.similar(hashes[:1], within=1.0)) == []
+
+
+def test_tells_how_far_it_is(store: Store) -> None:
+    some = records(list(signatures(50, seed=5)))
+    store.put(some)
+    told: list[tuple[int, int]] = []
+    list(store.similar([one.file.content for one in some], within=0.1, progress=lambda *far: told.append(far)))
+    assert told
+    assert all(0 < done <= total for done, total in told)
+    assert told == sorted(told)
+
+
+def test_goes_on_after_an_abandoned_search(store: Store) -> None:
+    some = records([content("x").signature] * 30)
+    hashes = [one.file.content for one in some]
+    store.put(some)
+    assert next(store.similar(hashes, within=0.1)).distance == 0
+    assert next(store.files(["/"])).path == some[0].file.path
+    assert len(list(store.similar(hashes, within=0.1))) == 30 * 29 / 2
+    store.put([record("/a/1")])
+    assert paths(store, "/a") == ["/a/1"]

@@ -1,0 +1,1032 @@
+"""Acting on a plan, on real files: whatever changes on disk after planning, no picture is lost."""
+
+import hashlib
+import inspect
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from py_image_dedup import files
+from py_image_dedup.actions import Outcome, Result, execute, remove_folders
+from py_image_dedup.errors import StateDirectoryError
+from py_image_dedup.grouping import Grouping, group
+from py_image_dedup.journal import Journal
+from py_image_dedup.model import Candidate, Facts, File, Group, Level, Match, Member
+from py_image_dedup.pipeline import Pipeline
+from py_image_dedup.plan import Action, Plan, make_plan
+
+BY = Grouping(rules=("older-file-modification-date", "shorter-path"), max_distance=0.1, review_distance=0.1)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A folder of photos, a target for what goes, and a state directory."""
+
+    base: str
+
+    @property
+    def photos(self) -> str:
+        return f"{self.base}/photos"
+
+    @property
+    def target(self) -> str:
+        return f"{self.base}/target"
+
+    @property
+    def state(self) -> str:
+        return f"{self.base}/state"
+
+    def write(self, name: str, data: bytes = b"one", *, mtime: int = 1) -> str:
+        """Write a file below the photos and return its path."""
+        path = f"{self.photos}/{name}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).write_bytes(data)
+        os.utime(path, (mtime, mtime))
+        return path
+
+    def candidates(self) -> list[Candidate]:
+        """Record every file below the photos; hard links to one inode are one file."""
+        found: dict[tuple[int, int], Candidate] = {}
+        for path in sorted(tree(self.photos)):
+            facts = os.lstat(path)
+            if stat.S_ISREG(facts.st_mode):
+                file = File("here", path, facts.st_size, facts.st_mtime_ns, sha256(Path(path).read_bytes()))
+                found.setdefault((facts.st_dev, facts.st_ino), Candidate(file, Facts("PNG", 10, 10), self.photos))
+        return list(found.values())
+
+    def plan(
+        self,
+        action: Action = Action.MOVE,
+        *,
+        matches: Iterable[Match] = (),
+        protected: Callable[[str], bool] = lambda _: False,
+        prune: bool = False,
+    ) -> Plan:
+        """Plan what becomes of the photos; the oldest file keeps, then the one with the shortest path."""
+        made = make_plan(
+            group(self.candidates(), matches, by=BY),
+            origin="here",
+            roots=[self.photos],
+            action=action,
+            target=self.target,
+            protected=protected,
+        )
+        if not prune:
+            return made
+        return replace(
+            made, empty_folders=tuple(files.folders_left_empty([act.file.path for _, act in made.acts()], made.roots))
+        )
+
+    def execute(self, plan: Plan, *, protected: Callable[[str], bool] = lambda _: False) -> list[Outcome]:
+        journal = Journal.open(self.state)
+        try:
+            return list(execute(plan, journal, protected=protected))
+        finally:
+            journal.close()
+
+    def run(self, plan: Plan) -> list[Outcome]:
+        """Act and remove empty folders, with one journal, as a whole run does."""
+        journal = Journal.open(self.state)
+        try:
+            outcomes = list(execute(plan, journal, protected=lambda _: False))
+            list(remove_folders(plan, journal))
+        finally:
+            journal.close()
+        return outcomes
+
+    def prune(self, plan: Plan) -> list[str]:
+        journal = Journal.open(self.state)
+        try:
+            return list(remove_folders(plan, journal))
+        finally:
+            journal.close()
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return the lines of the last run."""
+        runs = sorted(os.listdir(f"{self.state}/runs"))
+        return [json.loads(line) for line in Path(f"{self.state}/runs/{runs[-1]}").read_text().splitlines()]
+
+
+def tree(folder: str) -> dict[str, tuple[object, ...]]:
+    """Return everything below a folder that is no folder itself: what it is, its bytes, its time."""
+    found: dict[str, tuple[object, ...]] = {}
+    for parent, folders, names in os.walk(folder):
+        for name in (*names, *folders):
+            path = os.path.join(parent, name)
+            if os.path.islink(path):
+                found[path] = ("link", os.readlink(path))
+            elif os.path.isfile(path):
+                found[path] = ("file", Path(path).read_bytes(), os.lstat(path).st_mtime_ns)
+    return found
+
+
+def contents(*folders: str) -> set[str]:
+    """Return the hashes of all regular files below these folders."""
+    return {
+        sha256(what[1])
+        for folder in folders
+        for what in tree(folder).values()
+        if what[0] == "file" and isinstance(what[1], bytes)
+    }
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    made = Disk(os.path.realpath(tmp_path))
+    os.mkdir(made.photos)
+    return made
+
+
+def refusal(outcomes: Sequence[Outcome]) -> str:
+    """Return why the only act was refused."""
+    (outcome,) = outcomes
+    assert outcome.result is Result.REFUSED
+    return outcome.detail
+
+
+# What an act does
+
+
+def test_a_move_keeps_bytes_time_and_mode(disk: Disk) -> None:
+    """A duplicate moves to its own path below the target, as it is; the keeper stays."""
+    keeper, copy = disk.write("a.png"), disk.write("trip/b.png", mtime=5)
+    os.chmod(copy, 0o640)
+    (outcome,) = disk.execute(disk.plan())
+    moved = disk.target + copy
+    assert (outcome.result, outcome.detail) == (Result.DONE, moved)
+    assert tree(disk.base) == {
+        keeper: ("file", b"one", 10**9),
+        moved: ("file", b"one", 5 * 10**9),
+        **{path: what for path, what in tree(disk.base).items() if path.startswith(disk.state)},
+    }
+    assert stat.S_IMODE(os.stat(moved).st_mode) == 0o640
+
+
+def test_delete_removes_the_duplicate_only(disk: Disk) -> None:
+    """Deleting removes the duplicates of a group and leaves its keeper and all other files."""
+    keeper, other = disk.write("a.png"), disk.write("other.png", b"two")
+    disk.write("b.png", mtime=2)
+    disk.write("c.png", mtime=3)
+    outcomes = disk.execute(disk.plan(Action.DELETE))
+    assert [(outcome.result, outcome.detail) for outcome in outcomes] == [(Result.DONE, "deleted")] * 2
+    assert sorted(tree(disk.photos)) == [keeper, other]
+    assert not os.path.exists(disk.target)
+
+
+@pytest.mark.parametrize("action", [Action.REPORT, Action.KEEP])
+def test_nothing_else_acts(disk: Disk, action: Action) -> None:
+    """Reporting and keeping touch nothing."""
+    disk.write("a.png")
+    disk.write("b.png", mtime=2)
+    before = tree(disk.photos)
+    assert disk.execute(disk.plan(action)) == []
+    assert tree(disk.photos) == before
+
+
+def test_similar_files_stay(disk: Disk) -> None:
+    """A file that is only similar is in the plan and stays on disk."""
+    keeper, other = (candidate for candidate in [disk.write("a.png"), disk.write("b.png", b"two", mtime=2)])
+    one, two = disk.candidates()
+    groups = [Group(one, (Member(two, 0.2, Level.SIMILAR, "path", "first by path"),))]
+    plan = make_plan(
+        groups, origin="here", roots=[disk.photos], action=Action.DELETE, target=None, protected=lambda _: False
+    )
+    assert disk.execute(plan) == []
+    assert sorted(tree(disk.photos)) == [keeper, other]
+
+
+def test_target_collision_gets_a_counter(disk: Disk) -> None:
+    """A name that is taken at the target is never overwritten (difPy's move_to does)."""
+    disk.write("a.png")
+    copy = disk.write("b.png", mtime=2)
+    taken = [disk.target + copy, disk.target + copy.replace("b.png", "b (1).png")]
+    os.makedirs(os.path.dirname(taken[0]))
+    Path(taken[0]).write_bytes(b"someone else's")
+    os.symlink("nowhere", taken[1])
+    (outcome,) = disk.execute(disk.plan())
+    assert outcome.detail == disk.target + copy.replace("b.png", "b (2).png")
+    assert Path(outcome.detail).read_bytes() == b"one"
+    assert Path(taken[0]).read_bytes() == b"someone else's"
+    assert os.readlink(taken[1]) == "nowhere"
+    assert disk.journal()[-1]["detail"] == outcome.detail
+
+
+def test_a_move_without_destination_never_deletes(disk: Disk) -> None:
+    """An act that can't be done as asked does not turn into a worse one (czkawka#1498, fclones#196)."""
+    disk.write("a.png")
+    disk.write("b.png", mtime=2)
+    plan = disk.plan()
+    (planned,) = plan.groups
+    broken = replace(planned, duplicates=(replace(planned.duplicates[0], destination=None),))
+    before = tree(disk.photos)
+    assert "no place to move it to" in refusal(disk.execute(replace(plan, groups=(broken,))))
+    assert tree(disk.photos) == before
+
+
+def test_names_of_any_bytes_are_acted_on(disk: Disk) -> None:
+    """Files whose names are no text move like all others, and the journal tells their names to the byte."""
+    disk.write("a.png")
+    copy = disk.write(os.fsdecode(b"odd \xff\n\x1b[31m.png"), mtime=2)
+    (outcome,) = disk.execute(disk.plan())
+    assert outcome.detail == disk.target + copy
+    assert os.path.exists(outcome.detail)
+    assert disk.journal()[0]["path"] == copy
+
+
+# What is looked at again right before each act
+
+
+def move_away(disk: Disk, path: str) -> None:
+    os.rename(path, f"{disk.base}/elsewhere")
+
+
+def other_bytes(_: Disk, path: str) -> None:
+    """Change the bytes of a file but not its size and time."""
+    before = os.stat(path)
+    Path(path).write_bytes(bytes(255 - byte for byte in Path(path).read_bytes()))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def touch(_: Disk, path: str) -> None:
+    os.utime(path, (99, 99))
+
+
+def append(_: Disk, path: str) -> None:
+    before = os.stat(path)
+    with open(path, "ab") as file:
+        file.write(b"!")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def become_folder(disk: Disk, path: str) -> None:
+    move_away(disk, path)
+    os.mkdir(path)
+
+
+def become_pipe(disk: Disk, path: str) -> None:
+    move_away(disk, path)
+    os.mkfifo(path)
+
+
+def become_link(disk: Disk, path: str) -> None:
+    """Put a symbolic link to the same bytes in place of a file."""
+    move_away(disk, path)
+    os.symlink(f"{disk.base}/elsewhere", path)
+
+
+CHANGES = [
+    (move_away, "gone"),
+    (other_bytes, "other bytes"),
+    (touch, "changed"),
+    (append, "changed"),
+    (become_folder, "gone"),
+    (become_pipe, "gone"),
+    (become_link, "gone"),
+]
+
+
+@pytest.mark.parametrize("action", [Action.MOVE, Action.DELETE])
+@pytest.mark.parametrize(("change", "reason"), CHANGES)
+def test_nothing_goes_for_a_keeper_that_changed(
+    disk: Disk, change: Callable[[Disk, str], None], reason: str, action: Action
+) -> None:
+    """The keeper must be there as recorded (py-image-dedup 2 trusted stale entries; rmlint#672 old checksums)."""
+    keeper = disk.write("a.png")
+    disk.write("b.png", mtime=2)
+    plan = disk.plan(action)
+    change(disk, keeper)
+    before = tree(disk.base)
+    said = refusal(disk.execute(plan))
+    assert said.startswith("the keeper")
+    assert reason in said
+    assert {path: what for path, what in tree(disk.base).items() if not path.startswith(disk.state)} == before
+
+
+@pytest.mark.parametrize("action", [Action.MOVE, Action.DELETE])
+@pytest.mark.parametrize(("change", "reason"), CHANGES)
+def test_no_file_goes_that_changed(
+    disk: Disk, change: Callable[[Disk, str], None], reason: str, action: Action
+) -> None:
+    """A file that is no longer what was compared stays, whatever it became."""
+    disk.write("a.png")
+    copy = disk.write("b.png", mtime=2)
+    plan = disk.plan(action)
+    change(disk, copy)
+    before = tree(disk.base)
+    said = refusal(disk.execute(plan))
+    assert said.startswith("the file")
+    assert reason in said
+    assert {path: what for path, what in tree(disk.base).items() if not path.startswith(disk.state)} == before
+
+
+def test_a_refused_act_does_not_stop_the_rest(disk: Disk) -> None:
+    """Where one act is refused, the others still happen."""
+    disk.write("a.png")
+    copies = [disk.write(f"b{number}.png", mtime=2 + number) for number in range(3)]
+    plan = disk.plan()
+    touch(disk, copies[1])
+    outcomes = disk.execute(plan)
+    assert [outcome.result for outcome in outcomes] == [Result.DONE, Result.REFUSED, Result.DONE]
+    assert os.path.exists(copies[1])
+
+
+def test_the_keeper_is_looked_at_before_every_act(disk: Disk) -> None:
+    """A keeper that changes in the middle of a run saves the copies that are still there."""
+    keeper = disk.write("a.png")
+    disk.write("b.png", mtime=2)
+    last = disk.write("c.png", mtime=3)
+    plan = disk.plan(Action.DELETE)
+    journal = Journal.open(disk.state)
+    outcomes = execute(plan, journal, protected=lambda _: False)
+    assert next(outcomes).result is Result.DONE
+    os.unlink(keeper)
+    assert next(outcomes).result is Result.REFUSED
+    journal.close()
+    assert Path(last).read_bytes() == b"one"
+
+
+def test_two_names_of_one_file_are_no_copies(disk: Disk) -> None:
+    """If file and keeper became hard links to one inode, neither name goes."""
+    keeper, copy = disk.write("a.png"), disk.write("b.png", mtime=1)
+    plan = disk.plan(Action.DELETE)
+    os.unlink(copy)
+    os.link(keeper, copy)
+    assert "the same file as its keeper" in refusal(disk.execute(plan))
+    assert sorted(tree(disk.photos)) == [keeper, copy]
+
+
+def test_a_file_is_never_its_own_duplicate(disk: Disk) -> None:
+    """A plan that lists a file as its own duplicate does not remove it (immich#30639, czkawka#1405)."""
+    path = disk.write("a.png")
+    (one,) = disk.candidates()
+    groups = [Group(one, (Member(one, 0.0, Level.DUPLICATE, "path", "first by path"),))]
+    plan = make_plan(
+        groups, origin="here", roots=[disk.photos], action=Action.DELETE, target=None, protected=lambda _: False
+    )
+    assert "the same file as its keeper" in refusal(disk.execute(plan))
+    assert os.path.exists(path)
+
+
+def test_a_link_and_its_target_are_no_copies(disk: Disk) -> None:
+    """A keeper that became a symbolic link to the file does not let the file go (difPy, py-image-dedup 2)."""
+    keeper, copy = disk.write("a.png"), disk.write("b.png", mtime=1)
+    plan = disk.plan(Action.DELETE)
+    os.unlink(keeper)
+    os.symlink(copy, keeper)
+    assert refusal(disk.execute(plan)) == "the keeper is gone"
+    assert Path(copy).read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("swapped", ["keeper", "file"])
+def test_a_folder_that_became_a_link_is_not_followed(disk: Disk, swapped: str) -> None:
+    """If a folder above the file or its keeper became a symbolic link, nothing goes through it."""
+    paths = {"keeper": disk.write("old/in/a.png"), "file": disk.write("new/in/b.png", mtime=2)}
+    plan = disk.plan(Action.DELETE)
+    folder = os.path.dirname(os.path.dirname(paths[swapped]))
+    os.rename(folder, f"{disk.base}/outside")
+    os.symlink(f"{disk.base}/outside", folder)
+    assert refusal(disk.execute(plan)) == f"a folder above the {swapped} became a symbolic link"
+    assert all(os.path.exists(path) for path in paths.values())
+
+
+def test_no_file_outside_the_folders_goes(disk: Disk) -> None:
+    """A file outside the roots is refused, also where only the first letters agree (py-image-dedup 2 moved them)."""
+    disk.write("a.png")
+    copy = disk.write("b.png", mtime=2)
+    plan = disk.plan(Action.DELETE)
+    for roots in ((f"{disk.base}/other",), (disk.photos[:-1],), (f"{disk.photos}/b",), ()):
+        assert refusal(disk.execute(replace(plan, roots=roots))) == "it is not below the folders of this run"
+    assert os.path.exists(copy)
+
+
+def test_no_file_goes_for_a_keeper_outside_the_folders(disk: Disk) -> None:
+    """A keeper outside the roots, as a foreign entry of a shared index can be, lets nothing go."""
+    disk.write("old/a.png")
+    copy = disk.write("new/b.png", mtime=2)
+    plan = replace(disk.plan(Action.DELETE), roots=(f"{disk.photos}/new",))
+    assert refusal(disk.execute(plan)) == "the keeper is not below the folders of this run"
+    assert os.path.exists(copy)
+
+
+def test_a_path_with_dots_does_not_lead_out(disk: Disk) -> None:
+    """A plan whose path climbs out of the roots is refused."""
+    disk.write("old/a.png")
+    copy = disk.write("new/b.png", mtime=2)
+    plan = disk.plan(Action.DELETE)
+    (planned,) = plan.groups
+    (act,) = planned.duplicates
+    climbing = replace(act, file=replace(act.file, path=f"{disk.photos}/old/../new/b.png"))
+    sneaky = replace(plan, groups=(replace(planned, duplicates=(climbing,)),), roots=(f"{disk.photos}/old",))
+    assert disk.execute(sneaky)[0].result is Result.REFUSED
+    assert os.path.exists(copy)
+
+
+# Protected folders
+
+
+def test_protected_when_planned_and_when_acting(disk: Disk) -> None:
+    """A protected file is not planned to go, and a plan that says so anyway is refused."""
+    disk.write("a.png")
+    safe = disk.write("originals/b.png", mtime=2)
+    protected = files.FolderSet([f"{disk.photos}/originals"]).holds
+    assert list(disk.plan(protected=protected).acts()) == []
+    assert refusal(disk.execute(disk.plan(), protected=protected)) == "it lies in a protected folder"
+    assert os.path.exists(safe)
+
+
+@pytest.mark.parametrize("above", ["", "/in/deeper"])
+def test_protected_through_a_link(disk: Disk, above: str) -> None:
+    """A folder that is protected under the name of a symbolic link is protected (czkawka#1172)."""
+    disk.write("a.png")
+    safe = disk.write(f"originals{above}/b.png", mtime=2)
+    os.symlink(f"{disk.photos}/originals", f"{disk.base}/alias")
+    protected = files.FolderSet([f"{disk.base}/alias"]).holds
+    assert list(disk.plan(protected=protected).acts()) == []
+    assert refusal(disk.execute(disk.plan(Action.DELETE), protected=protected)) == "it lies in a protected folder"
+    assert os.path.exists(safe)
+
+
+def test_protected_named_twice(disk: Disk) -> None:
+    """A folder that is named twice, or as source and as protected, is protected (czkawka#2029)."""
+    disk.write("a.png")
+    safe = disk.write("b.png", mtime=2)
+    protected = files.FolderSet([disk.photos, disk.photos + "/", f"{disk.photos}/../photos"]).holds
+    assert list(disk.plan(protected=protected).acts()) == []
+    assert refusal(disk.execute(disk.plan(), protected=protected)) == "it lies in a protected folder"
+    assert os.path.exists(safe)
+
+
+def test_a_folder_beside_a_protected_one_is_not_protected(disk: Disk) -> None:
+    """A name that only begins like that of a protected folder is not protected."""
+    disk.write("a.png")
+    disk.write("originals2/b.png", mtime=2)
+    os.mkdir(f"{disk.photos}/originals")
+    (outcome,) = disk.execute(disk.plan(), protected=files.FolderSet([f"{disk.photos}/originals"]).holds)
+    assert outcome.result is Result.DONE
+
+
+def in_python(script: str, *arguments: str, before: Sequence[str] = ()) -> None:
+    """Run a script in a Python of its own that can import this file, and fail as it does."""
+    command = [*before, sys.executable, "-c", script, os.path.dirname(__file__), *arguments]
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    )
+    assert result.returncode == 0, result.stderr
+
+
+IN_A_MOUNT_NAMESPACE = ("unshare", "--mount", "--map-root-user")
+
+MOUNTED = """
+import os, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from test_actions import Action, Disk, Result, files
+
+def mount(*arguments):
+    subprocess.run(["mount", *arguments], check=True)
+
+disk, story = Disk(sys.argv[2]), sys.argv[3]
+if story == "bound":
+    mount("--bind", disk.base + "/originals", disk.photos + "/view")
+    protected = files.FolderSet([disk.base + "/originals"]).holds
+    assert len(list(disk.plan().acts())) == 1
+    assert list(disk.plan(protected=protected).acts()) == []
+    (outcome,) = disk.execute(disk.plan(Action.DELETE), protected=protected)
+    assert outcome.detail == "it lies in a protected folder", outcome
+elif story == "full":
+    mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", disk.target)
+    large, small = disk.execute(disk.plan())
+    assert (large.result, large.detail) == (Result.FAILED, "No space left on device"), large
+    assert small.result is Result.DONE and os.path.exists(small.detail), small
+    assert os.path.exists(large.act.file.path) and not os.path.exists(large.act.destination)
+elif story == "read-only":
+    mount("-t", "tmpfs", "-o", "ro", "tmpfs", disk.target)
+    for outcome in disk.execute(disk.plan()):
+        assert (outcome.result, outcome.detail) == (Result.FAILED, "Read-only file system"), outcome
+        assert os.path.exists(outcome.act.file.path)
+"""
+
+
+@pytest.mark.parametrize("story", ["bound", "full", "read-only"])
+def test_mounted_folders(disk: Disk, story: str) -> None:
+    """Mounts keep their promises: a protected folder that is bound elsewhere, a full target, a read-only target.
+
+    What is protected stays protected under its other name.  What does not fit on the target stays where it was, with
+    nothing left behind at the target, and the rest goes on.
+    """
+    if subprocess.run([*IN_A_MOUNT_NAMESPACE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    os.mkdir(disk.target)
+    if story == "bound":
+        os.makedirs(f"{disk.base}/originals/in")
+        disk.write("a.png")
+        disk.write("../originals/in/b.png", mtime=2)
+        os.mkdir(f"{disk.photos}/view")
+    else:
+        for name, data in (("large", os.urandom(200_000)), ("small", b"one")):
+            disk.write(f"{name}/a.png", data)
+            disk.write(f"{name}/b.png", data, mtime=2)
+    in_python(MOUNTED, disk.base, story, before=IN_A_MOUNT_NAMESPACE)
+
+
+# What can't be done
+
+
+def test_unwritable_target_fails_the_act_and_the_rest_goes_on(disk: Disk) -> None:
+    """Where one file can't be moved it stays and is named, and the others move."""
+    disk.write("a.png")
+    copies = [disk.write("in/deep/b.png", mtime=2), disk.write("out/c.png", mtime=3)]
+    os.makedirs(disk.target + disk.photos)
+    Path(f"{disk.target}{disk.photos}/in").touch()
+    first, second = disk.execute(disk.plan())
+    assert (first.result, first.detail) == (Result.FAILED, "Not a directory")
+    assert second.result is Result.DONE
+    assert Path(copies[0]).read_bytes() == b"one"
+    assert [line["event"] for line in disk.journal()] == ["intent", "failed", "intent", "done"]
+    assert disk.journal()[1]["reason"] == "Not a directory"
+
+
+def test_a_name_too_long_for_the_target_fails_the_act(disk: Disk) -> None:
+    """A path that is too long below the target leaves the file where it is."""
+    folder = "/".join(["d" * 200] * 12)
+    disk.write("a.png")
+    copy = disk.write(f"{folder}/b.png", mtime=2)
+    plan = replace(disk.plan(), target=None)
+    (planned,) = plan.groups
+    (act,) = planned.duplicates
+    far = replace(act, destination=f"{disk.target}/{'/'.join(['t' * 200] * 10)}{copy}")
+    (outcome,) = disk.execute(replace(plan, groups=(replace(planned, duplicates=(far,)),)))
+    assert (outcome.result, outcome.detail) == (Result.FAILED, "File name too long")
+    assert os.path.exists(copy)
+
+
+def test_a_file_that_can_not_be_deleted_fails_the_act(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in a folder that can't be written stays, and is named with the reason."""
+    disk.write("a.png")
+    copy = disk.write("b.png", mtime=2)
+    plan = disk.plan(Action.DELETE)
+
+    def refuse(_: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    (outcome,) = disk.execute(plan)
+    assert (outcome.result, outcome.detail) == (Result.FAILED, "Permission denied")
+    assert os.path.exists(copy)
+
+
+def test_an_unreadable_keeper_refuses_the_act(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keeper that can't be read any more, as on a dying disk, lets nothing go."""
+    disk.write("a.png")
+    copy = disk.write("b.png", mtime=2)
+    plan = disk.plan(Action.DELETE)
+
+    def fail(_: str) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files, "sha256", fail)
+    assert refusal(disk.execute(plan)) == "the keeper can't be read: Input/output error"
+    assert os.path.exists(copy)
+
+
+# The journal
+
+
+def test_unwritable_state_directory_touches_nothing(disk: Disk) -> None:
+    """Without a journal no act begins: the run ends with an error, and the disk is as it was."""
+    disk.write("a.png")
+    disk.write("b.png", mtime=2)
+    plan = disk.plan(Action.DELETE)
+    Path(disk.state).touch()
+    before = tree(disk.base)
+    wishes = SimpleNamespace(
+        state_directory=disk.state,
+        analysis=SimpleNamespace(source_directories=[disk.photos]),
+        deduplication=SimpleNamespace(protected_directories=[]),
+    )
+    parts = dict.fromkeys(inspect.signature(Pipeline).parameters) | {"settings": wishes}
+    with pytest.raises(StateDirectoryError, match="state_directory"):
+        Pipeline(**cast("Any", parts)).execute(plan)
+    assert tree(disk.base) == before
+
+
+def test_journal_line_before_and_after_each_act(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An act is announced before it begins, with all that undoing needs, and confirmed after it ended."""
+    keeper, copy = disk.write("a.png"), disk.write("b.png", mtime=2)
+    told: list[str] = []
+    move, write = files.move, Journal.write
+
+    def watched_move(source: str, destination: str) -> str:
+        told.append("move")
+        return move(source, destination)
+
+    def watched_write(self: Journal, event: str, facts: dict[str, object]) -> None:
+        write(self, event, facts)
+        told.append(event)
+
+    monkeypatch.setattr(files, "move", watched_move)
+    monkeypatch.setattr(Journal, "write", watched_write)
+    disk.execute(disk.plan())
+    assert told == ["intent", "move", "done"]
+    intent, done = disk.journal()
+    intent.pop("time")
+    assert intent == {
+        "event": "intent",
+        "id": "1.1",
+        "action": "move",
+        "path": copy,
+        "sha256": sha256(b"one"),
+        "size": 3,
+        "mtime_ns": 2 * 10**9,
+        "destination": disk.target + copy,
+        "keeper": keeper,
+        "keeper_sha256": sha256(b"one"),
+    }
+    assert (done["id"], done["path"], done["detail"]) == ("1.1", copy, disk.target + copy)
+
+
+def test_a_refused_act_is_not_announced(disk: Disk) -> None:
+    """What is refused never began, so the journal has no line of it."""
+    disk.write("a.png")
+    touch(disk, disk.write("b.png", mtime=2))
+    plan = disk.plan()
+    touch(disk, f"{disk.photos}/a.png")
+    os.utime(f"{disk.photos}/a.png", (5, 5))
+    assert disk.execute(plan)[0].result is Result.REFUSED
+    assert disk.journal() == []
+
+
+@pytest.mark.parametrize("action", [Action.MOVE, Action.DELETE])
+@pytest.mark.parametrize("room", range(5))
+def test_a_full_disk_under_the_journal_stops_the_run(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, room: int, action: Action
+) -> None:
+    """When a line can't be written the run ends with an error: what was not announced was not touched."""
+    disk.write("a.png")
+    copies = [disk.write(f"b{number}.png", mtime=2 + number) for number in range(3)]
+    plan = disk.plan(action)
+    full = os.open("/dev/full", os.O_WRONLY)
+    write = os.write
+    lines = 0
+
+    def until_full(descriptor: int, data: bytes) -> int:
+        nonlocal lines
+        lines += 1
+        return write(descriptor if lines <= room else full, data)
+
+    monkeypatch.setattr(os, "write", until_full)
+    journal = Journal.open(disk.state)
+    with pytest.raises(StateDirectoryError, match="No space left"):
+        list(execute(plan, journal, protected=lambda _: False))
+    journal.close()
+    os.close(full)
+    announced = [line["path"] for line in disk.journal() if line["event"] == "intent"]
+    assert [path for path in copies if not os.path.exists(path)] == announced
+    assert len(announced) == (room + 1) // 2
+
+
+# Crashes
+
+CRASHED = """
+import os, shutil, signal, sys
+sys.path.insert(0, sys.argv[1])
+from test_actions import Action, Disk
+
+base, action, across = sys.argv[2], Action(sys.argv[3]), sys.argv[4] == "across"
+left = 0
+
+def step():
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def watch(module, name):
+    original = getattr(module, name)
+    def watched(*arguments, **options):
+        step()
+        return original(*arguments, **options)
+    setattr(module, name, watched)
+
+def link(*_, **__):
+    raise OSError(18, "Invalid cross-device link")
+
+def copy_in_halves(source, target, length):
+    data = source.read()
+    target.write(data[: len(data) // 2])
+    target.flush()
+    step()
+    target.write(data[len(data) // 2 :])
+
+def prepare(disk):
+    os.makedirs(disk.photos)
+    for number, family in enumerate("xyz"):
+        disk.write(f"{family}/keeper.png", family.encode() * 9)
+        disk.write(f"{family} copies/in/copy.png", family.encode() * 9, mtime=5)
+
+steps = 0
+while True:
+    disk = Disk(f"{base}/{steps}")
+    prepare(disk)
+    plan = disk.plan(action, prune=True)
+    if child := os.fork():
+        if os.waitpid(child, 0)[1] == 0:
+            break
+        steps += 1
+        continue
+    left = steps
+    if across:
+        os.link, shutil.copyfileobj = link, copy_in_halves
+    for module, name in [(os, "write"), (os, "fsync"), (os, "link"), (os, "unlink"), (os, "rmdir"), (os, "mkdir"),
+                         (os, "open"), (shutil, "copystat")]:
+        watch(module, name)
+    disk.run(plan)
+    os._exit(0)
+print(steps)
+"""
+
+
+@pytest.mark.parametrize(
+    ("action", "way"), [(Action.MOVE, "within"), (Action.MOVE, "across"), (Action.DELETE, "within")]
+)
+def test_a_kill_at_any_point_loses_nothing(disk: Disk, action: Action, way: str) -> None:
+    """Killed before any single step on disk, every picture is still there, and a second run ends in a right state.
+
+    The steps are every line of the journal, every sync, link, copy, removal and folder, on one disk and across two.
+    What is gone from its place was announced in the journal first.
+    """
+    in_python(CRASHED, disk.base, str(action), way)
+    steps = sorted((name for name in os.listdir(disk.base) if name.isdigit()), key=int)
+    assert len(steps) > 15
+    expected = {sha256(letter.encode() * 9) for letter in "xyz"}
+    for name in steps:
+        crashed = Disk(f"{disk.base}/{name}")
+        keepers = {f"{crashed.photos}/{letter}/keeper.png" for letter in "xyz"}
+        copies = {f"{crashed.photos}/{letter} copies/in/copy.png" for letter in "xyz"}
+        left = set(tree(crashed.photos))
+        assert keepers <= left <= keepers | copies, f"killed before step {name}"
+        runs = f"{crashed.state}/runs"
+        lines = crashed.journal() if os.path.isdir(runs) and os.listdir(runs) else []
+        assert copies - left <= {line["path"] for line in lines if line["event"] == "intent"}
+        if action is Action.MOVE:
+            assert {f"{crashed.target}{path}" for path in copies - left} <= set(tree(crashed.target))
+        assert all(outcome.result is Result.DONE for outcome in crashed.run(crashed.plan(action, prune=True)))
+        assert set(tree(crashed.photos)) == keepers
+        assert contents(crashed.photos) == expected
+        if action is Action.MOVE:
+            assert contents(crashed.target) >= expected
+
+
+# Folders
+
+
+def test_prune_removes_what_the_plan_emptied(disk: Disk) -> None:
+    """Folders that the acts leave empty are removed, deepest first, with a line in the journal before."""
+    disk.write("a.png")
+    disk.write("trip/day/b.png", mtime=2)
+    disk.write("trip/night/c.png", mtime=3)
+    os.mkdir(f"{disk.photos}/empty before")
+    plan = disk.plan(prune=True)
+    assert disk.prune(plan) == []
+    disk.execute(plan)
+    os.chmod(f"{disk.photos}/trip", 0o750)
+    removed = disk.prune(plan)
+    assert sorted(removed) == [f"{disk.photos}/trip", f"{disk.photos}/trip/day", f"{disk.photos}/trip/night"]
+    assert removed[-1] == f"{disk.photos}/trip"
+    assert sorted(os.listdir(disk.photos)) == ["a.png", "empty before"]
+    assert [(line["event"], line["path"]) for line in disk.journal()] == [("prune", path) for path in removed]
+    assert stat.S_IMODE(cast("int", disk.journal()[-1]["mode"])) == 0o750
+    assert isinstance(disk.journal()[-1]["mtime_ns"], int)
+
+
+def test_prune_never_removes_a_root(disk: Disk) -> None:
+    """A root stays even if all its files went, and so does one that lies inside another."""
+    disk.write("inner/a.png", mtime=2)
+    outside = disk.write("../other/keeper.png")
+    inner = f"{disk.photos}/inner"
+    assert files.folders_left_empty([f"{inner}/a.png"], [disk.photos, inner]) == []
+    assert files.folders_left_empty([f"{inner}/a.png"], [disk.photos]) == [inner]
+    assert os.path.exists(outside)
+
+
+@pytest.mark.parametrize("left", ["file", ".hidden", "folder", "link"])
+def test_prune_leaves_folders_with_anything_in_them(disk: Disk, left: str) -> None:
+    """A folder that still holds anything, hidden files and folders included, stays with what is above it."""
+    disk.write("a.png")
+    disk.write("trip/day/b.png", mtime=2)
+    plan = disk.plan(prune=True)
+    disk.execute(plan)
+    path = f"{disk.photos}/trip/day/{left}"
+    if left == "folder":
+        os.mkdir(path)
+    elif left == "link":
+        os.symlink("nowhere", path)
+    else:
+        Path(path).touch()
+    assert disk.prune(plan) == []
+    assert os.path.lexists(path)
+
+
+def test_prune_keeps_the_folder_of_a_file_that_stayed(disk: Disk) -> None:
+    """Where an act was refused, its folder is not empty and stays."""
+    disk.write("a.png")
+    copy = disk.write("trip/b.png", mtime=2)
+    plan = disk.plan(prune=True)
+    touch(disk, copy)
+    disk.execute(plan)
+    assert disk.prune(plan) == []
+    assert os.path.exists(copy)
+
+
+def test_prune_follows_no_link(disk: Disk) -> None:
+    """If a folder above became a symbolic link, nothing is removed where it leads."""
+    disk.write("a.png")
+    disk.write("trip/day/b.png", mtime=2)
+    plan = disk.plan(prune=True)
+    disk.execute(plan)
+    os.makedirs(f"{disk.base}/outside/day")
+    shutil.rmtree(f"{disk.photos}/trip")
+    os.symlink(f"{disk.base}/outside", f"{disk.photos}/trip")
+    assert disk.prune(plan) == []
+    assert os.path.isdir(f"{disk.base}/outside/day")
+
+
+def test_prune_goes_on_after_a_folder_that_can_not_be_removed(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that can't be removed stays, and the others go."""
+    disk.write("a.png")
+    disk.write("one/b.png", mtime=2)
+    disk.write("two/c.png", mtime=3)
+    plan = disk.plan(prune=True)
+    disk.execute(plan)
+    rmdir = os.rmdir
+
+    def refuse_one(path: str) -> None:
+        if path.endswith("one"):
+            raise PermissionError(13, "Permission denied")
+        rmdir(path)
+
+    monkeypatch.setattr(os, "rmdir", refuse_one)
+    assert disk.prune(plan) == [f"{disk.photos}/two"]
+
+
+# Any tree, any plan, any change in between
+
+NAMES = ("a.png", "d/a.png", "d/b.png", "d/e/a.png", "f/a copy.png", "f/c.png", "g/h/i.png")
+FAMILIES = ("x", "y")
+STEP = 0.06  # one version to the next: two steps are beyond max_distance, so there are chains
+
+
+def versions() -> dict[str, tuple[str, int]]:
+    """Return the family and version of each content that the trees are made of, by hash."""
+    return {sha256(f"{family}{version}".encode()): (family, version) for family in FAMILIES for version in range(3)}
+
+
+def near_matches() -> list[Match]:
+    known = sorted(versions().items())
+    return [
+        Match(a, b, abs(one[1] - other[1]) * STEP)
+        for number, (a, one) in enumerate(known)
+        for b, other in known[number + 1 :]
+        if one[0] == other[0]
+    ]
+
+
+def relink(disk: Disk, path: str, other: str) -> None:
+    del disk
+    if os.path.isfile(other) and path != other:
+        os.unlink(path)
+        os.link(other, path)
+
+
+def point_to(disk: Disk, path: str, other: str) -> None:
+    del disk
+    os.unlink(path)
+    os.symlink(other, path)
+
+
+def swap(disk: Disk, path: str, other: str) -> None:
+    if os.path.isfile(other):
+        os.rename(path, f"{disk.base}/swap")
+        if os.path.isfile(other):
+            os.rename(other, path)
+        os.rename(f"{disk.base}/swap", other)
+
+
+def alone(change: Callable[[Disk, str], None]) -> Callable[[Disk, str, str], None]:
+    return lambda disk, path, _: change(disk, path)
+
+
+def delete(_: Disk, path: str) -> None:
+    os.unlink(path)
+
+
+def overwrite(_: Disk, path: str) -> None:
+    """Put another picture in place, and set the clock back as if nothing had been."""
+    before = os.stat(path)
+    Path(path).write_bytes(b"zz")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def detour(disk: Disk, path: str) -> None:
+    """Put a link in place of the folder of a file."""
+    folder = os.path.dirname(path)
+    if folder != disk.photos:
+        os.rename(folder, f"{disk.base}/moved{len(os.listdir(disk.base))}")
+        os.symlink(f"{disk.base}/moved{len(os.listdir(disk.base)) - 1}", folder)
+
+
+def hollow(_: Disk, path: str) -> None:
+    os.unlink(path)
+    os.mkdir(path)
+
+
+changes: list[Callable[[Disk, str, str], None]] = [
+    relink,
+    point_to,
+    swap,
+    *map(alone, (delete, overwrite, touch, append, detour, hollow)),
+]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(NAMES),
+        st.tuples(st.sampled_from(sorted(versions().values())), st.integers(1, 3)),
+        min_size=2,
+    ),
+    st.lists(st.tuples(st.sampled_from(changes), st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=4),
+    st.sampled_from([Action.MOVE, Action.DELETE]),
+    st.sets(st.sampled_from(["d", "f", "g/h"]), max_size=2),
+)
+@settings(max_examples=120, deadline=None)
+def test_whatever_happens_in_between_nothing_is_lost(
+    tree_of: dict[str, tuple[tuple[str, int], int]],
+    happenings: list[tuple[Callable[[Disk, str, str], None], str, str]],
+    action: Action,
+    safe: set[str],
+) -> None:
+    """Files are deleted, changed, swapped and linked between plan and act: no picture is lost, none goes unasked.
+
+    For every file that went there is a keeper on disk, with the bytes that were recorded, within max_distance.  Every
+    other file is as it was.  Moving leaves every content on the disk; deleting leaves those of the keepers.  Only
+    empty folders that the plan named are removed.
+    """
+    with tempfile.TemporaryDirectory() as base, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)  # nobody pulls the plug here
+        disk = Disk(os.path.realpath(base))
+        for name, ((family, version), mtime) in tree_of.items():
+            disk.write(name, f"{family}{version}".encode(), mtime=mtime)
+        protected = files.FolderSet([f"{disk.photos}/{name}" for name in safe]).holds
+        plan = disk.plan(action, matches=near_matches(), protected=protected, prune=True)
+        happened = False
+        for change, name, other in happenings:
+            if files.look(f"{disk.photos}/{name}"):
+                change(disk, f"{disk.photos}/{name}", f"{disk.photos}/{other}")
+                happened = True
+        before = tree(disk.base)
+        had = contents(disk.base)
+        outcomes = disk.execute(plan, protected=protected)
+        removed = disk.prune(plan)
+        went = {outcome.act.file.path: outcome for outcome in outcomes if outcome.result is Result.DONE}
+        assert happened or len(went) == len(outcomes)
+
+        after = {path: what for path, what in tree(disk.base).items() if not path.startswith(disk.state + "/")}
+        assert {path: what for path, what in after.items() if not path.startswith(disk.target + "/")} == {
+            path: what for path, what in before.items() if path not in went
+        }
+        assert {path for path in after if path.startswith(disk.target + "/")} == {
+            outcome.detail for outcome in went.values() if action is Action.MOVE
+        }
+        for planned, act in plan.acts():
+            if (outcome := went.get(act.file.path)) is None:
+                continue
+            assert not any(act.file.path.startswith(f"{disk.photos}/{name}/") for name in safe)
+            assert files.sha256(planned.keeper.path) == planned.keeper.content
+            (family, one), (other_family, other_one) = (versions()[file.content] for file in (act.file, planned.keeper))
+            assert family == other_family
+            assert abs(one - other_one) * STEP == act.distance <= BY.max_distance
+            if action is Action.MOVE:
+                assert files.sha256(outcome.detail) == act.file.content
+        has = contents(disk.base)
+        if action is Action.MOVE:
+            assert has >= had
+        else:
+            assert had - has <= {outcome.act.file.content for outcome in went.values()}
+        assert set(removed) <= set(plan.empty_folders)
+        assert disk.photos not in removed
