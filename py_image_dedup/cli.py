@@ -112,7 +112,7 @@ def analyse(folders: tuple[str, ...], **options: Any) -> None:
     help="What becomes of duplicates. Default: move when there is a target, else report.",
 )
 @click.option("--target", metavar="DIR", help="Move duplicates below this folder, keeping their paths.")
-@click.option("--max-distance", metavar="X", help="How different duplicates may be, 0 to 1 (default 0.10).")
+@click.option("--max-distance", metavar="X", help="How different duplicates may be, 0 to 1 (default 0.25).")
 @click.option("--json", "json_file", metavar="FILE", help="Also write the plan and counts to this file.")
 @click.option("--all", "everything", is_flag=True, help="Print all groups and skipped files, however many.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")

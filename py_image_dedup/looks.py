@@ -12,7 +12,7 @@ from collections.abc import Collection
 from py_image_dedup import files, images, verification
 from py_image_dedup.errors import PictureError
 from py_image_dedup.images import Reserve
-from py_image_dedup.model import Candidate, Look, Skipped
+from py_image_dedup.model import Candidate, Facts, Look, Skipped
 from py_image_dedup.stores.interface import Store
 
 _KEPT_BACK = 500  # looks written to the store at once
@@ -69,29 +69,41 @@ class LastLook:
         self._store.put_looks(due)
 
     def _look(self, a: Candidate, b: Candidate) -> Look | None:
-        """Compare two files; None if one can't be read now."""
-        small = min(a.facts, b.facts, key=lambda facts: facts.pixels)
-        for side in (verification.FIRST_SIDE, verification.PAGE_SIDE):
-            scale = min(1.0, side / max(small.width, small.height))
-            width, height = (max(1, round(length * scale)) for length in (small.width, small.height))
-            views = [self._view(candidate, width, height) for candidate in (a, b)]
-            if views[0] is None or views[1] is None:
+        """Compare two files at the size of the smaller; None if one can't be read now."""
+        small, large = sorted((a, b), key=lambda candidate: candidate.facts.pixels)
+        text = 0.0
+        if (fitting := _fit(large.facts, verification.FIRST_SIDE)) != _fit(small.facts, verification.FIRST_SIDE):
+            whole = self._view(large, fitting)  # what is text there may be too small to be seen at the small size
+            if whole is None:
                 return None
-            full = scale == 1.0 or side == verification.PAGE_SIDE
-            seen = verification.compare(views[0], views[1])
-            if full or not seen.page:
+            text = verification.text_share(whole)
+        for side in (verification.FIRST_SIDE, verification.PAGE_SIDE):
+            size = _fit(small.facts, side)
+            one, other = self._view(small, size), self._view(large, size)
+            if one is None or other is None:
+                return None
+            full = side == verification.PAGE_SIDE or max(size) == max(small.facts.width, small.facts.height)
+            seen = verification.compare(one, other, text=text)
+            if not verification.is_open(seen, full=full):
                 break
+            text = seen.text
         duplicate = verification.is_duplicate(seen, full=full)
         return Look(*_pair(a, b), verification.VERSION, seen.structure, seen.colour, duplicate)
 
-    def _view(self, candidate: Candidate, width: int, height: int) -> images.Pixels | None:
-        path = candidate.file.path
+    def _view(self, candidate: Candidate, size: tuple[int, int]) -> images.Pixels | None:
+        path, (width, height) = candidate.file.path, size
         try:
             with files.open_regular(path) as file:
                 return images.view(file, width=width, height=height, max_pixels=self._max_pixels, reserve=self._reserve)
         except (OSError, PictureError) as error:
             self.unreadable[path] = Skipped(path, f"can't be read again: {error}")
             return None
+
+
+def _fit(facts: Facts, side: int) -> tuple[int, int]:
+    """Return the width and height of a picture made to fit into a square; never larger than it is."""
+    scale = min(1.0, side / max(facts.width, facts.height))
+    return max(1, round(facts.width * scale)), max(1, round(facts.height * scale))
 
 
 def _pair(a: Candidate, b: Candidate) -> tuple[str, str]:

@@ -55,7 +55,9 @@ class Command:
         """Run to the end; `deduplicate` gets --json."""
         result = self.home / "result.json"
         result.unlink(missing_ok=True)
-        extra = ["--json", result] if arguments[0] == "deduplicate" and "--json" not in arguments else []
+        extra: list[str | Path] = (
+            ["--json", result] if arguments[0] == "deduplicate" and "--json" not in arguments else []
+        )
         done = subprocess.run(
             self.arguments(*arguments, *extra),
             check=False,

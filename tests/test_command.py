@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -145,7 +146,7 @@ def test_real_run_moves_exactly_what_the_dry_run_listed(command: Command, album:
     assert "Journal:" in run.out
 
 
-def test_second_real_run_finds_nothing_left(command: Command, album: Path, tmp_path: Path) -> None:
+def test_second_real_run_finds_nothing_left(command: Command, album: Path) -> None:
     """After a run there are no duplicates, and the target is not searched even inside the root."""
     target = album / "duplicates"
     first = command.run("deduplicate", album, "--target", target, "--no-dry-run")
@@ -365,7 +366,7 @@ def test_json_that_can_not_be_written_is_refused_at_once(command: Command, album
 
 def test_closed_pipe_is_no_error(command: Command, album: Path) -> None:
     """A reader that goes away (head) ends the run quietly."""
-    line = " ".join(f"'{part}'" for part in command.arguments("deduplicate", album)) + " | head -n 1; exit ${PIPESTATUS[0]}"
+    line = shlex.join(command.arguments("deduplicate", album)) + " | head -n 1; exit ${PIPESTATUS[0]}"
     done = subprocess.run(
         ["bash", "-c", line], check=False, capture_output=True, text=True, env=command.environment, cwd=command.home
     )

@@ -131,7 +131,7 @@ def test_defaults(place: Place) -> None:
     assert found.deduplication.action == "report"
     assert found.deduplication.prioritization_rules[0] == "higher-pixel-count"
     assert found.deduplication.max_file_modification_time_diff is None
-    assert (found.elasticsearch.max_distance, found.deduplication.review_distance) == (0.1, 0.1)
+    assert (found.elasticsearch.max_distance, found.deduplication.review_distance) == (0.25, 0.25)
     assert (found.elasticsearch.host, found.elasticsearch.urls, found.elasticsearch.port) == (None, (), 9200)
     assert found.daemon.processing_timeout == found.elasticsearch.timeout == timedelta(seconds=30)
     assert (found.stats.enabled, found.stats.port, found.daemon.file_observer) == (True, 8000, "polling")
@@ -156,7 +156,7 @@ def test_option_over_environment_over_file_over_default(place: Place) -> None:
     key = "elasticsearch.max_distance"
     text, env, options = yaml(key, "0.2"), {variable(key): "0.3"}, {key: 0.4}
     expected: list[tuple[Loaded, float, str]] = [
-        (place.load(), 0.1, "default"),
+        (place.load(), 0.25, "default"),
         (place.load(text), 0.2, str(place.work / "settings.yaml")),
         (place.load(text, env=env), 0.3, "environment PY_IMAGE_DEDUP_ELASTICSEARCH_MAX_DISTANCE"),
         (place.load(text, env=env, options=options), 0.4, "command line --it"),

@@ -170,7 +170,7 @@ def test_result_does_not_depend_on_any_order(situation: Situation, random: Rando
 
 
 @given(situations())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_groups_equal_those_of_a_plain_search(situation: Situation) -> None:
     """The groups are those of the rule as the page states it, followed the slow way.
 
@@ -202,7 +202,7 @@ def test_groups_equal_those_of_a_plain_search(situation: Situation) -> None:
 
 
 @given(situations())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_promises_of_every_group(situation: Situation) -> None:
     """Whatever the files, matches and rules: nothing goes that a user could miss.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 from py_image_dedup import cli, config, errors, images, pipeline, ranking, report
 from py_image_dedup.config.table import DEFAULT_EXTENSIONS, DEFAULT_RULES
 

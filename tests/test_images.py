@@ -449,10 +449,10 @@ def test_many_frames_cost_no_decoding() -> None:
     with Image.open(io.BytesIO(data)) as image:
         assert sum(1 for _ in ImageSequence.Iterator(image)) >= 2
     tail = b"!\xf9\x04\0\1\0\0\0," + b"\0\0\0\0\1\0\1\0\0" + b"\2\2D\1\0"  # a frame of one pixel
-    start = time.monotonic()
+    start = time.process_time()
     found = read(data[:-1] + tail * 2000 + b";")
     assert found.facts.frames >= 2000
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 # Damage, bombs and reasons
@@ -474,14 +474,14 @@ def test_scrambled_files_decode_or_are_refused(name: str) -> None:
     """Flipped bytes anywhere end as some picture or as PictureError, nothing else, and soon."""
     data = pictures.encode(pictures.photo(5, (64, 48)), name)
     rng = np.random.default_rng(6)
-    start = time.monotonic()
+    start = time.process_time()
     for _ in range(60):
         scrambled = bytearray(data)
         for at in rng.integers(0, len(data), rng.integers(1, 12)):
             scrambled[at] = rng.integers(256)
         with suppress(PictureError):
             read(bytes(scrambled), max_pixels=1_000_000)
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"a text", bytes(50_000), b"%PDF-1.4\n", b"\xff\xd8", b"<html></html>"])
@@ -499,10 +499,10 @@ def test_bombs_are_refused_by_their_header(name: str) -> None:
     def reserve(size: int) -> AbstractContextManager[object]:
         raise AssertionError(f"{size} bytes asked for")
 
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(PictureError) as caught:
         images.read(io.BytesIO(data), max_pixels=LIMIT, reserve=reserve)
-    assert time.monotonic() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert str(caught.value) == (
         f"{side} x {side} pixels are more than analysis.max_megapixels allows (250 megapixels)"
     )
@@ -532,10 +532,10 @@ def test_text_and_profiles_that_inflate_are_refused() -> None:
         pictures.png_chunk(b"iCCP", b"profile\0\0" + packed),
         pictures.png_chunk(b"iTXt", b"Comment\0\1\0\0\0" + packed),
     ):
-        start = time.monotonic()
+        start = time.process_time()
         data = pictures.png(8, 8, bits=8, colour=0, pixels=bytes(64), before=chunk)
         assert "too large" in problem(data)
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
 
 
 def with_scans(data: bytes, times: int) -> bytes:
@@ -548,9 +548,9 @@ def test_scan_floods_are_refused() -> None:
     """A progressive JPEG with a thousand scans, which costs a pass over all pixels each, is refused at once."""
     usual = pictures.encode(PHOTO, progressive=True)
     flood = with_scans(usual, 1000)
-    start = time.monotonic()
+    start = time.process_time()
     assert problem(flood) == "a JPEG with more than 200 scans"
-    assert time.monotonic() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert read(with_scans(usual, 20)).facts.width == 320
 
 

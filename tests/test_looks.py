@@ -9,6 +9,7 @@ import pictures
 import pytest
 from command import Command
 from PIL import Image, ImageDraw
+
 from py_image_dedup.files import look, sha256
 from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Candidate, Facts, File

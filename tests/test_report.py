@@ -142,7 +142,7 @@ def test_table_never_exceeds_its_width(name: str, width: int) -> None:
 @settings(max_examples=60, deadline=None)
 def test_no_name_can_steer_the_terminal(name: str) -> None:
     """Whatever is in a name, only characters that can be seen are printed, within 80 columns."""
-    made = plan(act(f"/photos/{name}"), keeper=f"/photos/{name}")
+    made = plan(act(f"/photos/{name}", reason=name), keeper=f"/photos/{name}")
     screen = Screen()
     report.print_plan(made, screen.console)
     report.print_skipped([Skipped(f"/photos/{name}", name)], screen.console)

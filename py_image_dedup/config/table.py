@@ -199,7 +199,7 @@ ENTRIES = (
     Entry(
         key="deduplication.review_distance",
         parse=v.fraction,
-        default="0.10",
+        default="0.25",
         meaning="Pictures up to this distance from the one that stays are shown as similar. 0 to 1.",
     ),
     Entry(
@@ -240,7 +240,7 @@ ENTRIES = (
     Entry(
         key="elasticsearch.max_distance",
         parse=v.fraction,
-        default="0.10",
+        default="0.25",
         meaning="Pictures up to this distance from each other may be duplicates. 0 to 1.",
     ),
     Entry(
