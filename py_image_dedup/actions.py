@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,9 +45,12 @@ def execute(plan: Plan, journal: Journal, *, protected: Callable[[str], bool]) -
         yield _act(group, act, journal)
 
 
-def remove_folders(plan: Plan, journal: Journal) -> Iterator[str]:
-    """Remove the folders that the plan's acts left empty, and yield them; one that is not empty stays."""
+def remove_folders(plan: Plan, outcomes: Sequence[Outcome], journal: Journal) -> Iterator[str]:
+    """Remove the folders that acts which were done left empty, and yield them; one that is not empty stays."""
+    went = [outcome.act.file.path for outcome in outcomes if outcome.result is Result.DONE]
     for folder in plan.empty_folders:
+        if not any(files.is_below(path, [folder]) for path in went):
+            continue  # somebody else emptied it
         try:
             facts = os.lstat(folder)
             if os.path.realpath(folder) != folder or not files.is_empty(folder):

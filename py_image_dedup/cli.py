@@ -146,7 +146,7 @@ def deduplicate(
         if done.removed_folders:
             console.print(f"Removed {len(done.removed_folders)} empty folders.")
         if done.journal:
-            console.print(f"Journal: {done.journal}", soft_wrap=True, highlight=False)
+            console.print(f"Journal: {done.journal}", soft_wrap=True)
         _write_json(json_file, plan, pipeline, done.outcomes)
         return 0 if done.complete else EXIT_REFUSED
 
@@ -261,7 +261,7 @@ def _console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 80
-    return Console(stderr=stderr, width=width, highlight=False)
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _note_missing_target(settings: Settings) -> None:

@@ -120,7 +120,7 @@ def _look(entry: os.DirEntry[str], select: Selector) -> Seen | Skipped | None:
         return Skipped(entry.path, "a symbolic link, not followed")
     if not stat.S_ISREG(facts.st_mode):
         return Skipped(entry.path, "not a regular file")
-    return Seen(entry.path, facts.st_size, facts.st_mtime_ns)
+    return Seen(entry.path, facts.st_size, _storable(facts.st_mtime_ns))
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -159,7 +159,12 @@ def look(path: str) -> Inode | None:
         return None
     if not stat.S_ISREG(facts.st_mode):
         return None
-    return Inode(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    return Inode(facts.st_dev, facts.st_ino, facts.st_size, _storable(facts.st_mtime_ns))
+
+
+def _storable(nanoseconds: int) -> int:
+    """Bring a time beyond the years 1678 to 2262, which file systems can hold, into the 64 bits that stores have."""
+    return max(-(2**63), min(nanoseconds, 2**63 - 1))
 
 
 @contextmanager
@@ -219,7 +224,8 @@ def move(source: str, destination: str) -> str:
         try:
             _place(source, candidate)
         except FileExistsError:
-            continue
+            if not _same_file(source, candidate):  # else a move that was cut off after its first half is finished
+                continue
         try:
             _sync_folder(os.path.dirname(candidate))
             os.unlink(source)
@@ -241,6 +247,12 @@ def _place(source: str, destination: str) -> None:
         if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}:
             raise
         _copy(source, destination)
+
+
+def _same_file(a: str, b: str) -> bool:
+    """Tell whether two paths are names of one regular file."""
+    one, other = look(a), look(b)
+    return one is not None and one == other
 
 
 def _copy(source: str, destination: str) -> None:

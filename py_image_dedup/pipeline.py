@@ -94,7 +94,7 @@ class Pipeline:
         journal = Journal.open(self._settings.state_directory)
         try:
             outcomes = self._act(plan, journal)
-            removed = self._prune(plan, journal)
+            removed = self._prune(plan, outcomes, journal)
         finally:
             journal.close()
         return Report(outcomes, removed, journal.path)
@@ -240,10 +240,10 @@ class Pipeline:
             self._store.remove(gone)
         return tuple(outcomes)
 
-    def _prune(self, plan: Plan, journal: Journal) -> tuple[str, ...]:
+    def _prune(self, plan: Plan, outcomes: Sequence[actions.Outcome], journal: Journal) -> tuple[str, ...]:
         """Phase 6: remove the folders that this run emptied."""
         self._phase(6)
-        removed = tuple(actions.remove_folders(plan, journal))
+        removed = tuple(actions.remove_folders(plan, outcomes, journal))
         self._tally("removed_folders", len(removed))
         return removed
 

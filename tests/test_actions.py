@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -40,6 +40,7 @@ class Disk:
     """A folder of photos, a target for what goes, and a state directory."""
 
     base: str
+    outcomes: list[Outcome] = field(default_factory=list)
 
     @property
     def photos(self) -> str:
@@ -97,7 +98,8 @@ class Disk:
     def execute(self, plan: Plan, *, protected: Callable[[str], bool] = lambda _: False) -> list[Outcome]:
         journal = Journal.open(self.state)
         try:
-            return list(execute(plan, journal, protected=protected))
+            self.outcomes[:] = execute(plan, journal, protected=protected)
+            return self.outcomes[:]
         finally:
             journal.close()
 
@@ -106,7 +108,7 @@ class Disk:
         journal = Journal.open(self.state)
         try:
             outcomes = list(execute(plan, journal, protected=lambda _: False))
-            list(remove_folders(plan, journal))
+            list(remove_folders(plan, outcomes, journal))
         finally:
             journal.close()
         return outcomes
@@ -114,7 +116,7 @@ class Disk:
     def prune(self, plan: Plan) -> list[str]:
         journal = Journal.open(self.state)
         try:
-            return list(remove_folders(plan, journal))
+            return list(remove_folders(plan, self.outcomes, journal))
         finally:
             journal.close()
 
@@ -852,6 +854,17 @@ def test_prune_keeps_the_folder_of_a_file_that_stayed(disk: Disk) -> None:
     disk.execute(plan)
     assert disk.prune(plan) == []
     assert os.path.exists(copy)
+
+
+def test_prune_keeps_a_folder_that_somebody_else_emptied(disk: Disk) -> None:
+    """A folder whose file went by another hand is not this run's to remove."""
+    disk.write("a.png")
+    copy = disk.write("trip/b.png", mtime=2)
+    plan = disk.plan(prune=True)
+    os.unlink(copy)
+    disk.execute(plan)
+    assert disk.prune(plan) == []
+    assert os.path.isdir(f"{disk.photos}/trip")
 
 
 def test_prune_follows_no_link(disk: Disk) -> None:

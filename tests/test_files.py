@@ -904,3 +904,30 @@ def test_folders_left_empty_come_in_one_order(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_listed_are_not_left_empty(tmp_path: Path) -> None:
     """A folder that is gone or can't be listed is not named."""
     assert files.folders_left_empty([str(tmp_path / "none/a.jpg")], [str(tmp_path)]) == []
+
+
+def test_a_move_that_was_cut_off_is_finished(tmp_path: Path) -> None:
+    """Where the file has its new name already, it only loses the old one, and gets no counter."""
+    source, destination = tmp_path / "a.jpg", tmp_path / "t" / "a.jpg"
+    source.write_bytes(b"picture")
+    destination.parent.mkdir()
+    os.link(source, destination)
+
+    assert files.move(str(source), str(destination)) == str(destination)
+    assert not source.exists()
+    assert [path.name for path in destination.parent.iterdir()] == ["a.jpg"]
+
+
+def test_a_time_beyond_the_stores_is_brought_within(tmp_path: Path) -> None:
+    """A file dated 2400, which ext4 can hold, is seen at the latest time that a store can hold."""
+    path = tmp_path / "future.jpg"
+    path.write_bytes(b"picture")
+    os.utime(path, (13_569_465_600, 13_569_465_600))
+
+    (seen,) = files.walk([str(tmp_path)], select=files.Selector(extensions=frozenset({".jpg"})))
+
+    assert isinstance(seen, Seen)
+    assert seen.mtime_ns <= 2**63 - 1
+    inode = files.look(str(path))
+    assert inode is not None
+    assert inode.mtime_ns == seen.mtime_ns
