@@ -1,18 +1,23 @@
 """The last look: do two pictures show the same thing, to the word and in the same colours?  Pure numpy.
 
-Both pictures are brought to one size by the caller.  They are compared block by block, and the worst block decides:
-a copy agrees everywhere, another picture, another word or another digit disagrees somewhere.
+The caller brings both pictures to one size.  They are compared block by block, and the worst block decides: a copy
+agrees everywhere, another picture, another word or another digit disagrees somewhere.  Where a picture looks like a
+page (letters, tables, chats, slides), small blocks are compared too, which takes more pixels: see :func:`compare`.
+
+The numbers here were chosen with ``bench/looks.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-VERSION: Final = 1
+from py_image_dedup import lettering
+
+VERSION: Final = 2
 """Raised when verdicts may change; remembered looks of another version are worth nothing."""
 FIRST_SIDE: Final = 768
 """Long side in pixels at which two pictures are compared first."""
@@ -20,164 +25,299 @@ PAGE_SIDE: Final = 2400
 """Long side in pixels at which page-like pictures are compared, if they have so many."""
 
 LEAST_STRUCTURE: Final = 0.80
-LEAST_PAGE_STRUCTURE: Final = 0.90
-MOST_COLOUR: Final = 12.0
+"""Agreement that the worst block of 24 pixels must reach."""
+LEAST_DETAIL: Final = (0.9995, 0.9995, 0.9995, 0.993, 0.985, 0.975, 0.94, 0.89, 0.84, 0.80)
+"""Agreement that the worst block of 8 pixels must reach on a page, by the height of its smallest text in pixels.
 
-_CELL = 12  # pixels; a block is 2x2 cells, so blocks are 24 pixels wide at a stride of 12
-_REGULARISATION = 1000.0  # grey levels squared: flat blocks agree
-_GREY_CHROMA = 2.0  # mean distance of Cb, Cr from 128 below which a picture has no colour
+Below 8 pixels another digit changes no more than an encoder does, so the smaller the text, the less may differ.
+"""
+LEAST_MIXED_DETAIL: Final = 0.55
+"""The same where there is text in a picture that is no page: what else is there suffers more from encoders."""
+SOME_TEXT: Final = 0.20
+"""Share of text among what is not flat from which small blocks are compared where there is text."""
+MUCH_TEXT: Final = 0.50
+"""And from which they are compared everywhere, and the text must be large enough to be read."""
+MOST_COLOUR: Final = 12.0
+"""Difference in chroma, and in lightness beyond one tone curve, that the worst block may show (levels of 255)."""
+
+_CELL = 4  # pixels; all blocks are made of cells
+_LARGE = 6  # cells: blocks of 24 pixels
+_LARGE_STEP = 3
+_SMALL = 2  # cells: blocks of 8 pixels, at a stride of one cell
+_LARGE_NOISE = 1000.0  # grey levels squared: blocks that are flat but for so much agree
+_LEAST_NOISE = 16.0  # the same for dark and dull pictures, of whose variance it is twice the mean
+_SMALL_NOISE = 300.0
+_GREY_CHROMA = 6.0  # length of (Cb, Cr) that no block reaches where a picture has no colour: a stamp is colour
+_CHROMA_SHARE = 0.3  # of a block's chroma that may be lost or turned: encoders and tone curves do that
+_TONE_LEFT = 3.0  # lightness may be off three times as far as chroma
+
+_LEAST_PAGE = 320  # pixels of the long side, below which no page is readable
+
+_STRIP = 48  # rows worked on at a time: what fits the processor's cache; a multiple of _CELL
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_STRIP = 48  # rows worked on at a time: what fits the processor's cache
 
 Pixels = npt.NDArray[np.uint8]
-Cells = npt.NDArray[np.float64]
+Sums = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What comparing two pictures showed.
 
-    ``structure``: agreement of the worst block, -1..1, 1 for equal pictures.  ``colour``: difference in chroma of the
-    worst block, 0 where one picture is grey.  ``page``: text or drawing on plain ground.  ``grey``: which of the two
-    has no colour.
+    ``structure``: agreement of the worst block of 24 pixels, -1..1, 1 for equal pictures.
+    ``colour``: difference of the worst block in chroma (not where one picture is grey) and lightness, 0 and up.
+    ``text``: share of text and thin drawing on plain ground among all that is not flat, of the one that has more.
+    ``grey``: which of the two has no colour.
+    ``detail``: agreement of the worst block of 8 pixels where there is text, -1..1; 1 where there is none.
+    ``text_height``: of the smallest text on a page, in pixels; 0 where there is none.
     """
 
     structure: float
     colour: float
-    page: bool
+    text: float
     grey: tuple[bool, bool]
+    detail: float = 1.0
+    text_height: int = 0
+
+    @property
+    def page(self) -> bool:
+        """Page-like: to be compared at the smaller one's own size, up to ``PAGE_SIDE``."""
+        return self.text >= SOME_TEXT
 
 
-def compare(a: Pixels, b: Pixels) -> Look:
-    """Compare two pictures as shown upright: uint8 RGB, both of the same shape (height, width, 3)."""
-    if a.shape != b.shape or a.ndim != 3 or a.shape[2] != 3 or a.size == 0:
-        raise ValueError(f"two pictures of one shape (height, width, 3) are compared, not {a.shape} and {b.shape}")
-    if a.dtype != np.uint8 or b.dtype != np.uint8:
-        raise ValueError(f"pictures are compared as uint8, not {a.dtype} and {b.dtype}")
+def compare(a: Pixels, b: Pixels, *, text: float = 0.0) -> Look:
+    """Compare two pictures as shown upright: uint8 RGB, both of the same shape (height, width, 3).
+
+    `text`: the share of text that is known from elsewhere (the look before, :func:`text_share` of the larger one): a
+    small size shows less than there is.
+    """
+    _check(a)
+    _check(b)
+    if a.shape != b.shape:
+        raise ValueError(f"two pictures of one shape are compared, not {a.shape} and {b.shape}")
     sums = _sums(a, b)
-    colours = _chroma(sums.rgb_a, sums.count), _chroma(sums.rgb_b, sums.count)
-    grey = tuple(float(np.hypot(*chroma).mean()) < _GREY_CHROMA for chroma in colours)
+    means = _means(sums.rgb_a, sums.cell_size), _means(sums.rgb_b, sums.cell_size)
+    grey = [float(np.hypot(*_chroma(mean)).max()) < _GREY_CHROMA for mean in means]
+    large = _moments(sums, _LARGE, _LARGE_STEP)
+    texts = lettering.find(sums.luma_a, side=FIRST_SIDE), lettering.find(sums.luma_b, side=FIRST_SIDE)
+    share = max(text, texts[0].share, texts[1].share)
+    detail, height = 1.0, 0
+    if share >= SOME_TEXT:
+        agreement = _agreement(_moments(sums, _SMALL, 1), _SMALL_NOISE)
+        if share < MUCH_TEXT:
+            zone = texts[0].where | texts[1].where
+            agreement = agreement[lettering.spread(zone, agreement.shape, cell=_CELL, scale=texts[0].scale)]
+        detail = float(agreement.min(initial=1.0))
+        if share >= MUCH_TEXT and max(a.shape) >= _LEAST_PAGE:
+            height = min(lettering.height(sums.luma_a), lettering.height(sums.luma_b))
     return Look(
-        structure=_structure(sums),
-        colour=0.0 if any(grey) else _colour(*colours),
-        page=_page_like(sums.low_a, sums.high_a) or _page_like(sums.low_b, sums.high_b),
+        structure=float(_agreement(large, _noise(large)).min()),
+        colour=max(0.0 if any(grey) else _colour(*means), _tone(large)),
+        text=share,
         grey=(grey[0], grey[1]),
+        detail=detail,
+        text_height=height,
     )
+
+
+def text_share(picture: Pixels) -> float:
+    """Return the share of text and thin drawing among all that is not flat; uint8 RGB, shape (height, width, 3)."""
+    _check(picture)
+    return lettering.find(_luma(picture), side=FIRST_SIDE).share
 
 
 def is_duplicate(look: Look, *, full: bool) -> bool:
     """Tell whether the two are the same picture.
 
     `full`: they were compared at the smaller one's own size, or at ``PAGE_SIDE``.  A page-like pair that was not is
-    not decided yet.
+    not decided yet; :func:`is_open` tells whether another comparison can make it a duplicate.
     """
-    if look.page and not full:
+    if look.page and (not full or look.detail < _least_detail(look)):
         return False
-    least = LEAST_PAGE_STRUCTURE if look.page else LEAST_STRUCTURE
-    return look.structure >= least and look.colour <= MOST_COLOUR
+    return look.structure >= LEAST_STRUCTURE and look.colour <= MOST_COLOUR
+
+
+def _least_detail(look: Look) -> float:
+    if look.text < MUCH_TEXT:
+        return LEAST_MIXED_DETAIL
+    return LEAST_DETAIL[min(look.text_height, len(LEAST_DETAIL) - 1)]
+
+
+def is_open(look: Look, *, full: bool) -> bool:
+    """Tell whether a page-like pair must be compared at full size before it is decided."""
+    return look.page and not full and look.structure >= LEAST_STRUCTURE / 2 and look.colour <= 2 * MOST_COLOUR
+
+
+def _check(picture: Pixels) -> None:
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0 or picture.dtype != np.uint8:
+        raise ValueError(f"a picture is uint8 of shape (height, width, 3), not {picture.dtype} {picture.shape}")
 
 
 class _Sums(NamedTuple):
-    """Sums over cells of both pictures; shape (cells down, cells across), rgb with a leading axis of three."""
+    """Sums over cells of both pictures, shape (cells down, cells across), rgb with a last axis of three."""
 
-    count: Cells
-    rgb_a: Cells
-    rgb_b: Cells
-    squares_a: Cells
-    squares_b: Cells
-    products: Cells
-    low_a: Cells
-    high_a: Cells
-    low_b: Cells
-    high_b: Cells
+    cell_size: Sums
+    rgb_a: Sums
+    rgb_b: Sums
+    squares_a: Sums
+    squares_b: Sums
+    products: Sums
+    luma_a: Pixels
+    luma_b: Pixels
+
+
+def _luma(picture: Pixels) -> Pixels:
+    """Return the lightness, shape (height, width), uint8."""
+    out = np.empty(picture.shape[:2], np.uint8)
+    for top in range(0, len(out), _STRIP):
+        part = picture[top : top + _STRIP]
+        out[top : top + _STRIP] = ((part.reshape(-1, 3).astype(np.float32) @ _LUMA) + 0.5).reshape(part.shape[:2])
+    return out
 
 
 def _sums(a: Pixels, b: Pixels) -> _Sums:
     height, width = a.shape[:2]
-    down, across = -(-height // _CELL), -(-width // _CELL)
-    rgb = np.zeros((2, down, width * 3), np.float64)
-    moments = np.zeros((3, down, width), np.float64)
-    extremes = np.zeros((4, down, width), np.float32)
+    down = -(-height // _CELL)
+    luma_a, luma_b = _luma(a), _luma(b)
+    rgb = np.zeros((2, down, width * 3), np.uint16)
+    moments = np.zeros((3, down, width), np.float32)  # whole numbers far below 2^24: exact
     for top in range(0, height, _STRIP):
-        here = a[top : top + _STRIP], b[top : top + _STRIP]
-        grey = [(part.reshape(-1, 3).astype(np.float32) @ _LUMA).reshape(part.shape[:2]) for part in here]
-        starts = np.arange(0, len(here[0]), _CELL)
-        rows = slice(top // _CELL, top // _CELL + len(starts))
-        for k in range(2):
-            flat = here[k].reshape(len(here[k]), -1)
-            rgb[k, rows] = np.add.reduceat(flat, starts, axis=0, dtype=np.uint32)
-            extremes[2 * k, rows] = np.minimum.reduceat(grey[k], starts, axis=0)
-            extremes[2 * k + 1, rows] = np.maximum.reduceat(grey[k], starts, axis=0)
-        for k, product in enumerate((grey[0] * grey[0], grey[1] * grey[1], grey[0] * grey[1])):
-            moments[k, rows] = np.add.reduceat(product, starts, axis=0)
-    starts = np.arange(0, width, _CELL)
-    colours = np.add.reduceat(rgb.reshape(2, down, width, 3), starts, axis=2).transpose(0, 3, 1, 2)
-    sums = np.add.reduceat(moments, starts, axis=2)
-    low_a, low_b = np.minimum.reduceat(extremes[::2], starts, axis=2).astype(np.float64)
-    high_a, high_b = np.maximum.reduceat(extremes[1::2], starts, axis=2).astype(np.float64)
+        rows = slice(top // _CELL, -(-min(top + _STRIP, height) // _CELL))
+        for k, picture in enumerate((a, b)):
+            rgb[k, rows] = _down(picture[top : top + _STRIP].reshape(-1, width * 3), np.uint16)
+        x, y = (luma[top : top + _STRIP].astype(np.float32) for luma in (luma_a, luma_b))
+        for k, product in enumerate((x * x, y * y, x * y)):
+            moments[k, rows] = _down(product, np.float32)
+    colours = _across(rgb.reshape(2, down, width, 3), _CELL).astype(np.float64)
+    sums = _across(moments[..., None], _CELL)[..., 0].astype(np.float64)
     sizes = [np.diff(np.append(np.arange(0, side, _CELL), side)) for side in (height, width)]
     count = np.outer(*sizes).astype(np.float64)
-    return _Sums(count, colours[0], colours[1], *sums, low_a, high_a, low_b, high_b)
+    return _Sums(count, colours[0], colours[1], sums[0], sums[1], sums[2], luma_a, luma_b)
 
 
-def _blocks(cells: Cells) -> Cells:
-    """Add up 2x2 neighbouring cells of the last two axes; an axis of one cell stays as it is."""
-    for axis in (-2, -1):
-        if cells.shape[axis] > 1:
-            first = np.take(cells, range(cells.shape[axis] - 1), axis=axis)
-            second = np.take(cells, range(1, cells.shape[axis]), axis=axis)
-            cells = first + second
+def _down(rows: npt.NDArray[Any], dtype: npt.DTypeLike, size: int = _CELL) -> npt.NDArray[Any]:
+    """Add up every `size` rows, the last ones alone."""
+    whole = len(rows) // size * size
+    out: npt.NDArray[Any] = rows[:whole].reshape(-1, size, rows.shape[1]).sum(axis=1, dtype=dtype)
+    if whole == len(rows):
+        return out
+    return np.concatenate([out, rows[whole:].sum(axis=0, dtype=dtype, keepdims=True)])
+
+
+def _across(x: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """Add up every `size` columns (the last axis but one), the last ones alone."""
+    whole = x.shape[-2] // size * size
+    out = x[..., :whole:size, :].copy()
+    for k in range(1, size):
+        out += x[..., k:whole:size, :]
+    if whole == x.shape[-2]:
+        return out
+    return np.concatenate([out, x[..., whole:, :].sum(axis=-2, dtype=x.dtype, keepdims=True)], axis=-2)
+
+
+def _blocks(cells: Sums, size: int, step: int) -> Sums:
+    """Add up squares of size x size cells, every `step` cells and flush with the far edges."""
+    for _ in range(2):  # down, then across
+        length = len(cells)
+        if length <= size:
+            cells = cells.sum(axis=0, keepdims=True)
+        else:
+            last = length - size
+            sums = cells[: last + 1 : step].copy()
+            for k in range(1, size):
+                sums += cells[k : last + 1 + k : step]
+            if last % step:
+                sums = np.concatenate([sums, cells[last:].sum(axis=0, keepdims=True)])
+            cells = sums
+        cells = cells.T
     return cells
 
 
-def _structure(sums: _Sums) -> float:
-    """Return the regularised normalised cross-correlation of the worst block."""
-    count = _blocks(sums.count)
-    mean_a = _blocks(np.tensordot(_LUMA, sums.rgb_a, 1)) / count
-    mean_b = _blocks(np.tensordot(_LUMA, sums.rgb_b, 1)) / count
-    variance_a = np.maximum(_blocks(sums.squares_a) / count - mean_a * mean_a, 0)
-    variance_b = np.maximum(_blocks(sums.squares_b) / count - mean_b * mean_b, 0)
-    covariance = _blocks(sums.products) / count - mean_a * mean_b
-    agreement = (covariance + _REGULARISATION) / (np.sqrt(variance_a * variance_b) + _REGULARISATION)
-    return min(1.0, float(agreement.min()))
+class _Moments(NamedTuple):
+    """Of the blocks of both pictures: means, variances, covariance; shape (blocks down, blocks across)."""
+
+    mean_a: Sums
+    mean_b: Sums
+    variance_a: Sums
+    variance_b: Sums
+    covariance: Sums
 
 
-def _chroma(rgb: Cells, count: Cells) -> Cells:
-    """Return the mean Cb and Cr of blocks, less 128; shape (2, blocks down, blocks across)."""
-    red, green, blue = _blocks(rgb) / _blocks(count)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return np.stack([(blue - luma) * 0.564, (red - luma) * 0.713])
+def _moments(sums: _Sums, size: int, step: int) -> _Moments:
+    count = _blocks(sums.cell_size, size, step)
+    mean = [_blocks(_cell_sums(luma), size, step) / count for luma in (sums.luma_a, sums.luma_b)]
+    square = [_blocks(squares, size, step) / count for squares in (sums.squares_a, sums.squares_b)]
+    variance = [np.maximum(s - m * m, 0) for s, m in zip(square, mean, strict=True)]
+    covariance = _blocks(sums.products, size, step) / count - mean[0] * mean[1]
+    return _Moments(mean[0], mean[1], variance[0], variance[1], covariance)
 
 
-def _colour(a: Cells, b: Cells) -> float:
-    """Return what one global change of saturation leaves over in the worst block, less three tenths of its chroma."""
-    gain = float((a * b).sum() / max((a * a).sum(), 1e-9))
-    gain = min(max(gain, 1 / 3), 3.0)
-    if gain > 1:
-        a, b, gain = b, a, 1 / gain
-    left = np.hypot(*(b - gain * a))
-    chroma = np.maximum(gain * np.hypot(*a), np.hypot(*b))
-    return max(0.0, float((left - 0.3 * chroma).max()))
+def _cell_sums(luma: Pixels) -> Sums:
+    rows = _down(luma, np.uint16)
+    return _across(rows[..., None], _CELL)[..., 0].astype(np.float64)
 
 
-def _page_like(low: Cells, high: Cells) -> bool:
-    """Tell whether much of what is not flat is thin strokes on a ground that hardly changes."""
-    span = high - low
-    if min(span.shape) < 2:
-        return bool((span > 40).any())
-    inked = span > 60
-    flat_high = _steady(high) & inked
-    flat_low = _steady(low) & inked
-    busy = max(1, int((span > 25).sum()))
-    return bool((flat_high.sum() + flat_low.sum()) / busy > 0.35)
+def _agreement(blocks: _Moments, noise: float) -> Sums:
+    """Return the normalised cross-correlation of blocks, regularised so that flat ones agree."""
+    spread = np.sqrt(blocks.variance_a * blocks.variance_b)
+    return np.minimum((blocks.covariance + noise) / (spread + noise), 1.0)
 
 
-def _steady(level: Cells) -> npt.NDArray[np.bool_]:
-    """Tell where a level differs little from that of the cells beside and below."""
-    out = np.ones(level.shape, bool)
-    for axis in (0, 1):
-        near = np.abs(np.diff(level, axis=axis)) < 12
-        pad = [(0, 0), (0, 0)]
-        pad[axis] = (0, 1)
-        out &= np.pad(near, pad, mode="edge")
-    return out
+def _noise(blocks: _Moments) -> float:
+    """Return the variance that counts as noise: little in pictures that have little of it."""
+    return float(np.clip(2 * min(blocks.variance_a.mean(), blocks.variance_b.mean()), _LEAST_NOISE, _LARGE_NOISE))
+
+
+def _means(rgb: Sums, count: Sums) -> Sums:
+    """Return the mean red, green and blue of blocks of 24 pixels; shape (3, blocks down, blocks across)."""
+    size = _blocks(count, _LARGE, _LARGE_STEP)
+    return np.stack([_blocks(rgb[..., k], _LARGE, _LARGE_STEP) / size for k in range(3)])
+
+
+def _chroma(rgb: Sums) -> Sums:
+    """Return Cb and Cr, less 128; shape (3, ...) to (2, ...)."""
+    luma = np.tensordot(_LUMA.astype(np.float64), rgb, 1)
+    return np.stack([(rgb[2] - luma) * 0.564, (rgb[0] - luma) * 0.713])
+
+
+def _colour(rgb_a: Sums, rgb_b: Sums) -> float:
+    """Return the difference in chroma of the worst block that neither one saturation nor one tone curve explains."""
+    a, b = _chroma(rgb_a), _chroma(rgb_b)
+    strong, weak = (a, b) if (a * a).sum() >= (b * b).sum() else (b, a)
+    gain = float(np.clip((strong * weak).sum() / max((strong * strong).sum(), 1e-9), 1 / 3, 1))
+    left = _chroma_left(gain * strong, weak)
+    if left <= MOST_COLOUR:
+        return left
+    # Brightened until it clips, a picture loses colour here and not there; but its three channels share one curve.
+    return min(
+        left,
+        _chroma_left(_chroma(_through_curve(rgb_a, rgb_b)), b),
+        _chroma_left(a, _chroma(_through_curve(rgb_b, rgb_a))),
+    )
+
+
+def _chroma_left(a: Sums, b: Sums) -> float:
+    chroma = np.maximum(np.hypot(*a), np.hypot(*b))
+    return max(0.0, float((np.hypot(*(a - b)) - _CHROMA_SHARE * chroma).max()))
+
+
+def _through_curve(x: Sums, y: Sums) -> Sums:
+    """Return `x` sent through the tone curve that brings it nearest to `y`: means over 16 levels, joined by lines."""
+    level = np.clip(x / 16, 0, 15).astype(int).ravel()
+    count = np.bincount(level, minlength=16)
+    used = count > 0
+    position, value = (np.bincount(level, part.ravel(), 16)[used] / count[used] for part in (x, y))
+    return np.asarray(np.interp(x, position, value))
+
+
+def _tone(blocks: _Moments) -> float:
+    """Return a third of the difference in lightness of the worst block that one tone curve (a cubic) leaves over."""
+    left = []
+    for x, y in ((blocks.mean_a, blocks.mean_b), (blocks.mean_b, blocks.mean_a)):
+        powers = np.stack([np.ones(x.size), *((x.ravel() / 255) ** k for k in (1, 2, 3))])
+        slight = np.diag([0.0, 1e-3, 1e-3, 1e-3]) * x.size  # keeps the curve tame where few levels occur
+        difference = y.ravel() - x.ravel()
+        curve = np.linalg.lstsq(powers @ powers.T + slight, powers @ difference, rcond=None)[0]
+        left.append(float(np.abs(difference - curve @ powers).max()))
+    return min(left) / _TONE_LEFT  # what was brightened until it clips has a curve in one direction only
