@@ -147,11 +147,9 @@ class Connection:
 
     def write(self, index: str, actions: Iterable[Document]) -> None:
         """Send bulk actions (``_id`` and ``_source``, or ``_op_type`` delete); one that is refused is an error."""
-        with self._refreshing:
-            self._unseen.add(index)  # first, since a part may be written when it fails
         refused = 0
         reason = ""
-        with self._translated():
+        with self._written(index), self._translated():
             for done, item in streaming_bulk(
                 self._client,
                 actions,
@@ -168,6 +166,18 @@ class Connection:
                     reason = reason or _reason(answer["error"])
         if refused:
             raise StoreError(f"{self._here()} refused {refused} of the records for {index}: {reason}")
+
+    @contextmanager
+    def _written(self, index: str) -> Iterator[None]:
+        """Remember at the end, also of a failure, that something new may be in an index.
+
+        At the end: a refresh by another thread meanwhile may have come too early for the last of it.
+        """
+        try:
+            yield
+        finally:
+            with self._refreshing:
+                self._unseen.add(index)
 
     def get(
         self, index: str, ids: Iterable[str], *, fields: Sequence[str] | None = None
