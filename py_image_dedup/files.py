@@ -227,7 +227,7 @@ def move(source: str, destination: str) -> str:
             if not _same_file(source, candidate):  # else a move that was cut off after its first half is finished
                 continue
         try:
-            _sync_folder(os.path.dirname(candidate))
+            sync_folder(os.path.dirname(candidate))
             os.unlink(source)
         except BaseException:
             if os.path.lexists(source):  # two names of one picture would look like a copy to the next run
@@ -284,7 +284,7 @@ def _free_names(path: str) -> Iterator[str]:
         yield os.path.join(folder, stem + suffix)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     """Make new names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from py_image_dedup.errors import StateDirectoryError
+from py_image_dedup.files import sync_folder
 
 
 class Journal:
@@ -26,7 +27,7 @@ class Journal:
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            _sync(folder)
+            sync_folder(folder)
         except OSError as error:
             raise StateDirectoryError(
                 f"the state directory {state_directory} can't be written ({error.strerror}), so nothing was "
@@ -53,11 +54,3 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._descriptor)
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
