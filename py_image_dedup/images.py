@@ -20,7 +20,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 
 from py_image_dedup.errors import NotNow, PictureError
-from py_image_dedup.model import Facts
+from py_image_dedup.model import CELL, Facts, View
 
 FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -35,7 +35,8 @@ FORMATS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Formats that are read, by Pillow's name, with their usual extensions; the bytes decide, not the name."""
 
-CANONICAL_SIDE: Final = 256
+CANONICAL_SIDE: Final = 128
+"""Chosen by measurement: finds what 256 finds, and lets a decoder leave out 63 of 64 coefficients of large JPEGs."""
 THUMBNAIL_SIDE: Final = 64
 
 READER: Final = f"Pillow {PIL.__version__}, libheif {pillow_heif.libheif_version()}"
@@ -73,7 +74,7 @@ pillow_heif.register_heif_opener(thumbnails=False)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A decoded picture: its facts and its canonical form, uint8, shape (256, 256), grey and upright."""
+    """A decoded picture: its facts and its canonical form, uint8, shape (128, 128), grey and upright."""
 
     facts: Facts
     grey: npt.NDArray[np.uint8]
@@ -86,8 +87,6 @@ class Picture:
         mean = np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
         return np.asarray(np.rint(mean), np.uint8)
 
-
-Pixels = npt.NDArray[np.uint8]
 
 Reserve = Callable[[int], AbstractContextManager[object]]
 """Asked for so many bytes of memory before a decode; waits until they are free."""
@@ -105,19 +104,31 @@ def read(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: null
 
 def view(
     source: BinaryIO, *, width: int, height: int, max_pixels: int, reserve: Reserve = lambda _: nullcontext()
-) -> Pixels:
-    """Decode a picture as a person sees it, scaled to `width` x `height`: uint8 RGB, shape (height, width, 3).
+) -> View:
+    """Decode a picture as a person sees it, scaled to `width` x `height`.
 
     What is transparent shows a white page below.  Raises as :func:`read` does.
     """
     with _opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
         turned = _exif(image)[1] >= 5
-        image.draft("RGB", (height, width) if turned else (width, height))
+        image.draft("YCbCr", (height, width) if turned else (width, height))
         image.load()
         orientation = _exif(image)[1]  # some decoders turn the picture upright while they load it
         side = (height, width) if orientation >= 5 else (width, height)
-        pixels = np.asarray(_shrink(image, side, "RGB"))
-    return np.ascontiguousarray(_UPRIGHT[orientation](pixels) if orientation in _UPRIGHT else pixels)
+        layers = _layers(image, side)
+    luma, *chroma = (_UPRIGHT[orientation](layer) if orientation in _UPRIGHT else layer for layer in layers)
+    return View(np.ascontiguousarray(luma), np.stack(chroma, axis=-1))
+
+
+def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
+    """Scale to `side`: lightness, and the two chromas by cells, which take a fraction of the time of full colour."""
+    whole = image if image.mode == "YCbCr" else _shrink(image, side, "RGB").convert("YCbCr")
+    luma, *chroma = whole.split()
+    cells = (-(-side[0] // CELL), -(-side[1] // CELL))
+    return [
+        np.asarray(luma.resize(side, Image.Resampling.BILINEAR)),
+        *(np.asarray(layer.resize(cells, Image.Resampling.BOX)) for layer in chroma),
+    ]
 
 
 @contextmanager
@@ -247,7 +258,7 @@ def _is_grey(image: Image.Image) -> bool:
     samples = image.resize((64, 64), Image.Resampling.NEAREST)
     if image.mode != "YCbCr":
         samples = samples.convert("RGB").convert("YCbCr")
-    chroma = np.asarray(samples)[..., 1:].astype(np.int16) - 128
+    chroma = np.array(samples.getextrema()[1:]) - 128
     return bool(np.abs(chroma).max() <= _MOST_GREY_CHROMA)
 
 

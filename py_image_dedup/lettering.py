@@ -5,6 +5,7 @@ Pages, receipts, chats and slides need a closer comparison than photos: one digi
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -46,10 +47,9 @@ def find(luma: Pixels, *, side: int) -> Lettering:
 
 def _sharp(edge: Pixels) -> int:
     """Return the difference of neighbours that makes a stroke: less on pictures of little contrast."""
-    if np.count_nonzero(edge >= 100) > 0.001 * edge.size:  # the usual case, told faster
-        return _SHARP
-    counts = np.bincount(edge.ravel(), minlength=256)
-    strongest = int(np.searchsorted(np.cumsum(counts), 0.999 * edge.size))
+    # The 99.9th percentile decides; counting what is above a level is much faster than sorting.
+    most = edge.size // 1000
+    strongest = bisect_left(range(256), True, key=lambda level: bool(np.count_nonzero(edge > level) <= most))
     return min(max(3 * strongest // 10, 12), _SHARP)
 
 
@@ -67,8 +67,11 @@ def _apart(x: Pixels, y: Pixels) -> Pixels:
 
 
 def _pooled(mask: Mask, size: int) -> npt.NDArray[Any]:
-    rows = np.add.reduceat(mask, np.arange(0, len(mask), size), axis=0, dtype=np.uint16)
-    return np.asarray(np.add.reduceat(rows, np.arange(0, mask.shape[1], size), axis=1))
+    height, width = (-(-side // size) * size for side in mask.shape)
+    whole = np.zeros((height, width), np.uint8)
+    whole[: mask.shape[0], : mask.shape[1]] = mask
+    rows = whole.reshape(-1, size, width).sum(axis=1, dtype=np.uint8)  # 24 at most
+    return np.asarray(rows.reshape(len(rows), -1, size).sum(axis=2, dtype=np.uint16))
 
 
 def spread(zone: Mask, shape: tuple[int, ...], *, cell: int, scale: int) -> Mask:

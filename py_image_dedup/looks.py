@@ -12,7 +12,7 @@ from collections.abc import Collection
 from py_image_dedup import files, images, verification
 from py_image_dedup.errors import PictureError
 from py_image_dedup.images import Reserve
-from py_image_dedup.model import Candidate, Facts, Look, Skipped
+from py_image_dedup.model import Candidate, Facts, Look, Skipped, View
 from py_image_dedup.stores.interface import Store
 
 _KEPT_BACK = 500  # looks written to the store at once
@@ -90,7 +90,7 @@ class LastLook:
         duplicate = verification.is_duplicate(seen, full=full)
         return Look(*_pair(a, b), verification.VERSION, seen.structure, seen.colour, duplicate)
 
-    def _view(self, candidate: Candidate, size: tuple[int, int]) -> images.Pixels | None:
+    def _view(self, candidate: Candidate, size: tuple[int, int]) -> View | None:
         path, (width, height) = candidate.file.path, size
         try:
             with files.open_regular(path) as file:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,21 @@ class Content:
     facts: Facts
     thumbnail: npt.NDArray[np.uint8]
     signature: npt.NDArray[np.int8]
+
+
+CELL: Final = 4
+"""Side in pixels of the cells of a view; all blocks that are compared are made of cells."""
+
+
+class View(NamedTuple):
+    """A picture as a person sees it, in the colours of JPEG (YCbCr, full range), to be compared with another.
+
+    ``luma``: uint8, shape (height, width).  ``chroma``: Cb and Cr of cells of 4 pixels, those at the far edges may be
+    smaller; uint8, shape (ceil(height / 4), ceil(width / 4), 2).
+    """
+
+    luma: npt.NDArray[np.uint8]
+    chroma: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 KIND = "goldberg"
-VERSION = 1
+VERSION = 2
 """Raised whenever the canonical picture or the algorithm changes: signatures of two versions are not compared."""
 
 GRID = 9
@@ -19,6 +19,7 @@ LENGTH = GRID * GRID * NEIGHBOURS
 
 _IDENTICAL = 2 / 255.0
 _CROP_PERCENTILES = (5, 95)
+_OFFSETS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))  # of the neighbours: down, right
 
 Grey = npt.NDArray[np.float64]
 Signature = npt.NDArray[np.int8]
@@ -112,18 +113,13 @@ def _mean_levels(grey: Grey, rows: npt.NDArray[np.int64], columns: npt.NDArray[n
 
 def _differences(levels: Grey) -> Grey:
     """Subtract from each point its eight neighbours; zero where there is no neighbour.  Shape (9, 9, 8)."""
-    out = np.zeros((GRID, GRID, NEIGHBOURS))
-    offsets = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
-    for k, (down, right) in enumerate(offsets):
-        here_r, there_r = _overlap(down)
-        here_c, there_c = _overlap(right)
-        out[here_r, here_c, k] = levels[here_r, here_c] - levels[there_r, there_c]
+    around = np.full((GRID + 2, GRID + 2), np.nan)
+    around[1:-1, 1:-1] = levels
+    out = np.empty((GRID, GRID, NEIGHBOURS))
+    for k, (down, right) in enumerate(_OFFSETS):
+        np.subtract(levels, around[1 + down : 1 + down + GRID, 1 + right : 1 + right + GRID], out=out[..., k])
+    out[np.isnan(out)] = 0.0
     return out
-
-
-def _overlap(step: int) -> tuple[slice, slice]:
-    """Slices of an axis: the points that have a neighbour `step` away, and those neighbours."""
-    return slice(max(0, -step), GRID - max(0, step)), slice(max(0, step), GRID - max(0, -step))
 
 
 def _quantise(differences: Grey) -> None:

@@ -10,14 +10,15 @@ The numbers here were chosen with ``bench/looks.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from py_image_dedup import lettering
+from py_image_dedup.model import CELL, View
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised when verdicts may change; remembered looks of another version are worth nothing."""
 FIRST_SIDE: Final = 768
 """Long side in pixels at which two pictures are compared first."""
@@ -40,7 +41,6 @@ MUCH_TEXT: Final = 0.50
 MOST_COLOUR: Final = 12.0
 """Difference in chroma, and in lightness beyond one tone curve, that the worst block may show (levels of 255)."""
 
-_CELL = 4  # pixels; all blocks are made of cells
 _LARGE = 6  # cells: blocks of 24 pixels
 _LARGE_STEP = 3
 _SMALL = 2  # cells: blocks of 8 pixels, at a stride of one cell
@@ -53,11 +53,13 @@ _TONE_LEFT = 3.0  # lightness may be off three times as far as chroma
 
 _LEAST_PAGE = 320  # pixels of the long side, below which no page is readable
 
-_STRIP = 48  # rows worked on at a time: what fits the processor's cache; a multiple of _CELL
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_STRIP = 48  # rows worked on at a time: what fits the processor's cache; a multiple of CELL
+_TO_RGB = np.array([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]])  # from Y, Cb, Cr (JFIF)
+_LUMA = np.array([0.299, 0.587, 0.114])
 
 Pixels = npt.NDArray[np.uint8]
 Sums = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -86,31 +88,31 @@ class Look:
         return self.text >= SOME_TEXT
 
 
-def compare(a: Pixels, b: Pixels, *, text: float = 0.0) -> Look:
-    """Compare two pictures as shown upright: uint8 RGB, both of the same shape (height, width, 3).
+def compare(a: View, b: View, *, text: float = 0.0) -> Look:
+    """Compare two pictures as shown upright, both of one size.
 
     `text`: the share of text that is known from elsewhere (the look before, :func:`text_share` of the larger one): a
     small size shows less than there is.
     """
     _check(a)
     _check(b)
-    if a.shape != b.shape:
-        raise ValueError(f"two pictures of one shape are compared, not {a.shape} and {b.shape}")
-    sums = _sums(a, b)
-    means = _means(sums.rgb_a, sums.cell_size), _means(sums.rgb_b, sums.cell_size)
+    if a.luma.shape != b.luma.shape:
+        raise ValueError(f"two pictures of one shape are compared, not {a.luma.shape} and {b.luma.shape}")
+    sums = _sums(a.luma, b.luma)
+    means = _means(sums.luma_a, a.chroma, sums.cell_size), _means(sums.luma_b, b.chroma, sums.cell_size)
     grey = [float(np.hypot(*_chroma(mean)).max()) < _GREY_CHROMA for mean in means]
     large = _moments(sums, _LARGE, _LARGE_STEP)
-    texts = lettering.find(sums.luma_a, side=FIRST_SIDE), lettering.find(sums.luma_b, side=FIRST_SIDE)
+    texts = [lettering.find(view.luma, side=FIRST_SIDE) for view in (a, b)]
     share = max(text, texts[0].share, texts[1].share)
     detail, height = 1.0, 0
     if share >= SOME_TEXT:
         agreement = _agreement(_moments(sums, _SMALL, 1), _SMALL_NOISE)
         if share < MUCH_TEXT:
             zone = texts[0].where | texts[1].where
-            agreement = agreement[lettering.spread(zone, agreement.shape, cell=_CELL, scale=texts[0].scale)]
+            agreement = agreement[lettering.spread(zone, agreement.shape, cell=CELL, scale=texts[0].scale)]
         detail = float(agreement.min(initial=1.0))
-        if share >= MUCH_TEXT and max(a.shape) >= _LEAST_PAGE:
-            height = min(lettering.height(sums.luma_a), lettering.height(sums.luma_b))
+        if share >= MUCH_TEXT and max(a.luma.shape) >= _LEAST_PAGE:
+            height = min(lettering.height(view.luma) for view in (a, b))
     return Look(
         structure=float(_agreement(large, _noise(large)).min()),
         colour=max(0.0 if any(grey) else _colour(*means), _tone(large)),
@@ -121,10 +123,10 @@ def compare(a: Pixels, b: Pixels, *, text: float = 0.0) -> Look:
     )
 
 
-def text_share(picture: Pixels) -> float:
-    """Return the share of text and thin drawing among all that is not flat; uint8 RGB, shape (height, width, 3)."""
+def text_share(picture: View) -> float:
+    """Return the share of text and thin drawing among all that is not flat."""
     _check(picture)
-    return lettering.find(_luma(picture), side=FIRST_SIDE).share
+    return lettering.find(picture.luma, side=FIRST_SIDE).share
 
 
 def is_duplicate(look: Look, *, full: bool) -> bool:
@@ -149,71 +151,58 @@ def is_open(look: Look, *, full: bool) -> bool:
     return look.page and not full and look.structure >= LEAST_STRUCTURE / 2 and look.colour <= 2 * MOST_COLOUR
 
 
-def _check(picture: Pixels) -> None:
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0 or picture.dtype != np.uint8:
-        raise ValueError(f"a picture is uint8 of shape (height, width, 3), not {picture.dtype} {picture.shape}")
+def _check(picture: View) -> None:
+    luma, chroma = picture
+    cells = *(-(-side // CELL) for side in luma.shape), 2
+    if luma.ndim != 2 or luma.size == 0 or chroma.shape != cells or {luma.dtype, chroma.dtype} != {np.dtype(np.uint8)}:
+        raise ValueError(f"no view of a picture: luma {luma.dtype} {luma.shape}, chroma {chroma.dtype} {chroma.shape}")
 
 
 class _Sums(NamedTuple):
-    """Sums over cells of both pictures, shape (cells down, cells across), rgb with a last axis of three."""
+    """Over the cells of both pictures: pixels, lightness, its squares and products; shape (cells down, across)."""
 
     cell_size: Sums
-    rgb_a: Sums
-    rgb_b: Sums
+    luma_a: Sums
+    luma_b: Sums
     squares_a: Sums
     squares_b: Sums
     products: Sums
-    luma_a: Pixels
-    luma_b: Pixels
-
-
-def _luma(picture: Pixels) -> Pixels:
-    """Return the lightness, shape (height, width), uint8."""
-    out = np.empty(picture.shape[:2], np.uint8)
-    for top in range(0, len(out), _STRIP):
-        part = picture[top : top + _STRIP]
-        out[top : top + _STRIP] = ((part.reshape(-1, 3).astype(np.float32) @ _LUMA) + 0.5).reshape(part.shape[:2])
-    return out
 
 
 def _sums(a: Pixels, b: Pixels) -> _Sums:
-    height, width = a.shape[:2]
-    down = -(-height // _CELL)
-    luma_a, luma_b = _luma(a), _luma(b)
-    rgb = np.zeros((2, down, width * 3), np.uint16)
-    moments = np.zeros((3, down, width), np.float32)  # whole numbers far below 2^24: exact
+    height, width = a.shape
+    down = -(-height // CELL)
+    moments = np.empty((5, down, width), np.float32)  # whole numbers far below 2^24: exact
     for top in range(0, height, _STRIP):
-        rows = slice(top // _CELL, -(-min(top + _STRIP, height) // _CELL))
-        for k, picture in enumerate((a, b)):
-            rgb[k, rows] = _down(picture[top : top + _STRIP].reshape(-1, width * 3), np.uint16)
-        x, y = (luma[top : top + _STRIP].astype(np.float32) for luma in (luma_a, luma_b))
-        for k, product in enumerate((x * x, y * y, x * y)):
-            moments[k, rows] = _down(product, np.float32)
-    colours = _across(rgb.reshape(2, down, width, 3), _CELL).astype(np.float64)
-    sums = _across(moments[..., None], _CELL)[..., 0].astype(np.float64)
-    sizes = [np.diff(np.append(np.arange(0, side, _CELL), side)) for side in (height, width)]
-    count = np.outer(*sizes).astype(np.float64)
-    return _Sums(count, colours[0], colours[1], sums[0], sums[1], sums[2], luma_a, luma_b)
+        rows = slice(top // CELL, -(-min(top + _STRIP, height) // CELL))
+        x, y = (luma[top : top + _STRIP].astype(np.float32) for luma in (a, b))
+        for k, product in enumerate((x, y, x * x, y * y, x * y)):
+            moments[k, rows] = _down(product)
+    sums = _across(moments).astype(np.float64)
+    sizes = [np.diff(np.append(np.arange(0, side, CELL), side)) for side in (height, width)]
+    return _Sums(np.outer(*sizes).astype(np.float64), *sums)
 
 
-def _down(rows: npt.NDArray[Any], dtype: npt.DTypeLike, size: int = _CELL) -> npt.NDArray[Any]:
-    """Add up every `size` rows, the last ones alone."""
-    whole = len(rows) // size * size
-    out: npt.NDArray[Any] = rows[:whole].reshape(-1, size, rows.shape[1]).sum(axis=1, dtype=dtype)
+def _down(rows: Floats) -> Floats:
+    """Add up every four rows, the last ones alone."""
+    whole = len(rows) // CELL * CELL
+    out = rows[0:whole:CELL] + rows[1:whole:CELL]
+    for k in range(2, CELL):
+        out += rows[k:whole:CELL]
     if whole == len(rows):
         return out
-    return np.concatenate([out, rows[whole:].sum(axis=0, dtype=dtype, keepdims=True)])
+    return np.concatenate([out, rows[whole:].sum(axis=0, keepdims=True)])
 
 
-def _across(x: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """Add up every `size` columns (the last axis but one), the last ones alone."""
-    whole = x.shape[-2] // size * size
-    out = x[..., :whole:size, :].copy()
-    for k in range(1, size):
-        out += x[..., k:whole:size, :]
-    if whole == x.shape[-2]:
+def _across(x: Floats) -> Floats:
+    """Add up every four columns, the last ones alone."""
+    whole = x.shape[-1] // CELL * CELL
+    out = x[..., 0:whole:CELL] + x[..., 1:whole:CELL]
+    for k in range(2, CELL):
+        out += x[..., k:whole:CELL]
+    if whole == x.shape[-1]:
         return out
-    return np.concatenate([out, x[..., whole:, :].sum(axis=-2, dtype=x.dtype, keepdims=True)], axis=-2)
+    return np.concatenate([out, x[..., whole:].sum(axis=-1, keepdims=True)], axis=-1)
 
 
 def _blocks(cells: Sums, size: int, step: int) -> Sums:
@@ -246,16 +235,11 @@ class _Moments(NamedTuple):
 
 def _moments(sums: _Sums, size: int, step: int) -> _Moments:
     count = _blocks(sums.cell_size, size, step)
-    mean = [_blocks(_cell_sums(luma), size, step) / count for luma in (sums.luma_a, sums.luma_b)]
+    mean = [_blocks(luma, size, step) / count for luma in (sums.luma_a, sums.luma_b)]
     square = [_blocks(squares, size, step) / count for squares in (sums.squares_a, sums.squares_b)]
     variance = [np.maximum(s - m * m, 0) for s, m in zip(square, mean, strict=True)]
     covariance = _blocks(sums.products, size, step) / count - mean[0] * mean[1]
     return _Moments(mean[0], mean[1], variance[0], variance[1], covariance)
-
-
-def _cell_sums(luma: Pixels) -> Sums:
-    rows = _down(luma, np.uint16)
-    return _across(rows[..., None], _CELL)[..., 0].astype(np.float64)
 
 
 def _agreement(blocks: _Moments, noise: float) -> Sums:
@@ -269,15 +253,16 @@ def _noise(blocks: _Moments) -> float:
     return float(np.clip(2 * min(blocks.variance_a.mean(), blocks.variance_b.mean()), _LEAST_NOISE, _LARGE_NOISE))
 
 
-def _means(rgb: Sums, count: Sums) -> Sums:
+def _means(luma: Sums, chroma: Pixels, count: Sums) -> Sums:
     """Return the mean red, green and blue of blocks of 24 pixels; shape (3, blocks down, blocks across)."""
     size = _blocks(count, _LARGE, _LARGE_STEP)
-    return np.stack([_blocks(rgb[..., k], _LARGE, _LARGE_STEP) / size for k in range(3)])
+    layers = (luma, *((chroma[..., k] - 128.0) * count for k in range(2)))
+    return np.tensordot(_TO_RGB, np.stack([_blocks(layer, _LARGE, _LARGE_STEP) / size for layer in layers]), 1)
 
 
 def _chroma(rgb: Sums) -> Sums:
     """Return Cb and Cr, less 128; shape (3, ...) to (2, ...)."""
-    luma = np.tensordot(_LUMA.astype(np.float64), rgb, 1)
+    luma = np.tensordot(_LUMA, rgb, 1)
     return np.stack([(rgb[2] - luma) * 0.564, (rgb[0] - luma) * 0.713])
 
 

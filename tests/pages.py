@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
+from py_image_dedup.model import CELL, View
 from py_image_dedup.verification import FIRST_SIDE, PAGE_SIDE, Look, compare, is_duplicate, is_open, text_share
 
 Colour = tuple[int, int, int]
-Pixels = npt.NDArray[np.uint8]
 
 WORDS = [
     *("able", "account", "address", "after", "again", "agree", "amount", "annual", "answer", "april", "balance"),
@@ -383,13 +382,22 @@ REENCODINGS: dict[str, Callable[[Image.Image], Image.Image]] = {
 """What copies of a page go through; each returns RGB."""
 
 
-def together(a: Image.Image, b: Image.Image, side: int) -> tuple[Pixels, Pixels, bool]:
+def as_view(image: Image.Image) -> View:
+    """Turn an upright RGB picture into a view of its own size."""
+    luma, *chroma = image.convert("YCbCr").split()
+    cells = -(-image.width // CELL), -(-image.height // CELL)
+    return View(
+        np.asarray(luma), np.dstack([np.asarray(layer.resize(cells, Image.Resampling.BOX)) for layer in chroma])
+    )
+
+
+def together(a: Image.Image, b: Image.Image, side: int) -> tuple[View, View, bool]:
     """Bring both to the size of the smaller, long side at most `side`; also whether that is the smaller one's own."""
     small = min((a, b), key=lambda image: image.width * image.height)
     share = min(1.0, side / max(small.size))
     size = max(1, round(small.width * share)), max(1, round(small.height * share))
     x, y = (
-        np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+        as_view(image if image.size == size else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
         for image in (a, b)
     )
     return x, y, share == 1.0
@@ -399,7 +407,7 @@ def settle(a: Image.Image, b: Image.Image) -> tuple[bool, Look]:
     """Compare two upright RGB pictures as the program does: the verdict, and the look it rests on."""
     x, y, own = together(a, b, FIRST_SIDE)
     text, big = 0.0, max((a, b), key=lambda image: image.width * image.height)
-    if max(x.shape) < FIRST_SIDE and big.size != (x.shape[1], x.shape[0]):  # small: does the larger one show text?
+    if max(x.luma.shape) < FIRST_SIDE and big.size != x.luma.shape[::-1]:  # small: does the larger one show text?
         text = text_share(together(big, big, FIRST_SIDE)[0])
     look = compare(x, y, text=text)
     if is_open(look, full=own):

@@ -22,10 +22,10 @@ from PIL import Image, ImageChops, ImageSequence
 
 from py_image_dedup import images, signature
 from py_image_dedup.errors import NotNow, PictureError
-from py_image_dedup.model import Facts
+from py_image_dedup.model import CELL, Facts, View
 
 LIMIT = 250_000_000
-WHITE = np.full((256, 256), 255, np.uint8)
+WHITE = np.full((128, 128), 255, np.uint8)
 
 
 def read(data: bytes, *, max_pixels: int = LIMIT) -> images.Picture:
@@ -50,9 +50,16 @@ def difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     return float(np.abs(a.astype(np.int16) - b).mean())
 
 
+def colours(view: View) -> npt.NDArray[np.uint8]:
+    """Turn a view into RGB, shape (height, width, 3)."""
+    height, width = view.luma.shape
+    chroma = view.chroma.repeat(CELL, axis=0).repeat(CELL, axis=1)[:height, :width]
+    return np.asarray(Image.fromarray(np.dstack([view.luma, chroma]), "YCbCr").convert("RGB"))
+
+
 def plain(picture: Image.Image) -> npt.NDArray[np.uint8]:
     """Return the canonical form of a picture computed another way: grey first, area average by Pillow's resize."""
-    return np.asarray(picture.convert("L").resize((256, 256), Image.Resampling.BILINEAR))
+    return np.asarray(picture.convert("L").resize((128, 128), Image.Resampling.BILINEAR))
 
 
 PHOTO = pictures.photo(1)
@@ -79,7 +86,7 @@ def test_format_is_read(name: str) -> None:
     """A picture of each format gives its facts, a canonical grey square and a thumbnail."""
     found = read(pictures.encode(PHOTO, name))
     assert found.facts == Facts(format=name, width=320, height=240)
-    assert found.grey.shape == (256, 256)
+    assert found.grey.shape == (128, 128)
     assert found.grey.dtype == np.uint8
     assert found.grey.flags.c_contiguous
     assert found.thumbnail.shape == (64, 64)
@@ -131,10 +138,10 @@ def test_large_jpeg_is_decoded_at_reduced_scale() -> None:
 
 
 def test_thumbnail_is_the_area_average() -> None:
-    """Each thumbnail pixel is the rounded mean of 4x4 canonical pixels."""
+    """Each thumbnail pixel is the rounded mean of 2x2 canonical pixels."""
     for picture in (REFERENCE, read(pictures.encode(pictures.noise(1, (300, 300)), "PNG"))):
         for row, column in ((0, 0), (0, 63), (63, 0), (17, 40)):
-            block = picture.grey[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            block = picture.grey[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
             assert picture.thumbnail[row, column] == round(float(block.mean()))
 
 
@@ -221,10 +228,11 @@ def test_broken_exif_is_harmless() -> None:
 @pytest.mark.parametrize("name", images.FORMATS)
 def test_view_shows_the_colours(name: str) -> None:
     """A view of any format has the asked size and the photo's colours."""
-    pixels = images.view(io.BytesIO(pictures.encode(PHOTO, name)), width=160, height=100, max_pixels=LIMIT)
-    assert pixels.shape == (100, 160, 3)
-    assert pixels.dtype == np.uint8
-    assert difference(pixels, np.asarray(PHOTO.resize((160, 100), Image.Resampling.BILINEAR))) < 6
+    view = images.view(io.BytesIO(pictures.encode(PHOTO, name)), width=160, height=99, max_pixels=LIMIT)
+    assert view.luma.shape == (99, 160)
+    assert view.chroma.shape == (25, 40, 2)
+    assert {view.luma.dtype, view.chroma.dtype} == {np.dtype(np.uint8)}
+    assert difference(colours(view), np.asarray(PHOTO.resize((160, 99), Image.Resampling.BILINEAR))) < 6
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -234,9 +242,9 @@ def test_view_is_upright(name: str, orientation: int) -> None:
     photo = pictures.photo(3, (800, 560)) if name == "JPEG" else PHOTO
     held = pictures.as_held(photo, orientation)
     data = pictures.encode(held, name, exif=pictures.exif(orientation=orientation))
-    pixels = images.view(io.BytesIO(data), width=120, height=84, max_pixels=LIMIT)
-    assert pixels.shape == (84, 120, 3)
-    assert difference(pixels, np.asarray(photo.resize((120, 84), Image.Resampling.BILINEAR))) < 6
+    view = images.view(io.BytesIO(data), width=120, height=84, max_pixels=LIMIT)
+    assert view.luma.shape == (84, 120)
+    assert difference(colours(view), np.asarray(photo.resize((120, 84), Image.Resampling.BILINEAR))) < 6
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16", "F", "P", "CMYK", "LAB"])
@@ -247,7 +255,7 @@ def test_view_of_every_mode(mode: str) -> None:
         middle = Image.new("L", PHOTO.size, 128)
         stored = Image.merge("LAB", [PHOTO.convert("L"), middle, middle])
     data = pictures.encode(stored, {"CMYK": "JPEG", "F": "TIFF", "LAB": "TIFF"}.get(mode, "PNG"))
-    pixels = images.view(io.BytesIO(data), width=64, height=48, max_pixels=LIMIT)
+    pixels = colours(images.view(io.BytesIO(data), width=64, height=48, max_pixels=LIMIT))
     expected = PHOTO if mode in {"P", "CMYK"} else pictures.grey(PHOTO).convert("RGB")
     assert difference(pixels, np.asarray(expected.resize((64, 48), Image.Resampling.BILINEAR))) < 12
 
@@ -256,8 +264,8 @@ def test_view_of_what_is_transparent() -> None:
     """Below what is transparent a view shows a white page."""
     clear = PHOTO.copy()
     clear.putalpha(0)
-    pixels = images.view(io.BytesIO(pictures.encode(clear, "PNG")), width=64, height=48, max_pixels=LIMIT)
-    assert (pixels == 255).all()
+    view = images.view(io.BytesIO(pictures.encode(clear, "PNG")), width=64, height=48, max_pixels=LIMIT)
+    assert (colours(view) == 255).all()
 
 
 def test_view_refuses_as_read_does() -> None:
@@ -372,8 +380,8 @@ def test_transparency_shows_a_white_page(name: str) -> None:
         picture.putalpha(alpha)
         found.append(read(pictures.encode(picture, name, **({"lossless": True} if name == "WEBP" else {}))).grey)
     for grey in found:
-        assert grey[:, :120].min() >= 250
-        assert difference(grey[:, 136:], plain(PHOTO)[:, 136:]) < 3
+        assert grey[:, :60].min() >= 250
+        assert difference(grey[:, 68:], plain(PHOTO)[:, 68:]) < 3
     if name in {"PNG", "TIFF"}:
         np.testing.assert_array_equal(found[0], found[1])
         np.testing.assert_array_equal(found[0], found[2])
@@ -396,10 +404,10 @@ def test_a_transparent_colour_is_flattened() -> None:
         pictures.encode(picture, "PNG", transparency=15),
         pictures.encode(picture, "GIF", transparency=15),
     ):
-        assert (read(data).grey[:, :120] == 255).all()
+        assert (read(data).grey[:, :60] == 255).all()
     half = PHOTO.copy()
     half.paste((1, 2, 3), (0, 0, 160, 240))
-    assert (read(pictures.encode(half, "PNG", transparency=(1, 2, 3))).grey[:, :120] == 255).all()
+    assert (read(pictures.encode(half, "PNG", transparency=(1, 2, 3))).grey[:, :60] == 255).all()
 
 
 @pytest.mark.parametrize("name", images.FORMATS)

@@ -6,17 +6,15 @@ import random
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pages
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from py_image_dedup import verification
+from py_image_dedup.model import View
 from py_image_dedup.verification import FIRST_SIDE, Look, compare, is_duplicate, is_open, text_share
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def scene(seed: int, width: int = 640, height: int = 480) -> Image.Image:
@@ -197,9 +195,10 @@ def test_blank_pages_are_no_duplicates_of_a_page_with_a_line() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 2000), (2000, 7), (23, 25), (49, 12)])
 def test_any_shape_can_be_compared(size: tuple[int, int]) -> None:
     """Shapes thinner than a block, and single pixels, agree with themselves and not with their negative."""
-    image = np.asarray(scene(5).resize(size))
-    assert is_duplicate(compare(image, image), full=True)
-    look = compare(image, 255 - image)
+    image = scene(5).resize(size)
+    view = pages.as_view(image)
+    assert is_duplicate(compare(view, view), full=True)
+    look = compare(view, pages.as_view(ImageOps.invert(image)))
     assert look.structure < 0.8 or look.colour > 12 or min(size) == 1
 
 
@@ -208,8 +207,9 @@ def test_any_shape_can_be_compared(size: tuple[int, int]) -> None:
 def test_a_look_is_symmetric_and_perfect_for_equal_pictures(height: int, width: int, seed: int, text: float) -> None:
     """The order of the two does not matter but for ``grey``; equal pictures score 1 and differ by no colour."""
     rng = np.random.default_rng(seed)
-    a: Pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    b: Pixels = np.clip(a + rng.normal(0, rng.uniform(0, 60), a.shape), 0, 255).astype(np.uint8)
+    pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    noisy = np.clip(pixels + rng.normal(0, rng.uniform(0, 60), pixels.shape), 0, 255).astype(np.uint8)
+    a, b = (pages.as_view(Image.fromarray(array)) for array in (pixels, noisy))
     one, other = compare(a, b, text=text), compare(b, a, text=text)
     assert one.structure == pytest.approx(other.structure, abs=1e-9)
     assert one.colour == pytest.approx(other.colour, abs=1e-6)
@@ -223,8 +223,8 @@ def test_a_look_is_symmetric_and_perfect_for_equal_pictures(height: int, width: 
 
 def test_grey_pictures_are_told() -> None:
     """Which of the two has no colour is part of the look, and no difference in colour is held against them."""
-    image = np.asarray(scene(6))
-    grey = np.repeat(np.asarray(scene(6).convert("L"))[..., None], 3, axis=2)
+    image = pages.as_view(scene(6))
+    grey = pages.as_view(scene(6).convert("L").convert("RGB"))
     assert compare(image, grey).grey == (False, True)
     assert compare(grey, image).grey == (True, False)
     assert compare(grey, grey).grey == (True, True)
@@ -243,7 +243,7 @@ def test_a_page_is_decided_at_full_size_only() -> None:
     assert not is_open(look, full=True)
     x, y, _ = pages.together(page, twin, FIRST_SIDE)
     assert not is_duplicate(compare(x, y), full=False)
-    photo = np.asarray(scene(1))
+    photo = pages.as_view(scene(1))
     assert not compare(photo, photo).page
     assert is_duplicate(compare(photo, photo), full=False)
 
@@ -253,22 +253,26 @@ def test_pages_are_known_as_pages(kind: str) -> None:
     """Letters, dark chats, coloured slides and unevenly lit scans all show text on plain ground; photos do not."""
     page, _, _ = pages.pair(kind, 2)
     assert text_share(pages.together(page, page, FIRST_SIDE)[0]) >= verification.SOME_TEXT
-    assert text_share(np.asarray(scene(len(kind)))) < verification.SOME_TEXT
+    assert text_share(pages.as_view(scene(len(kind)))) < verification.SOME_TEXT
+
+
+def _view(luma: tuple[int, ...], chroma: tuple[int, ...], dtype: type = np.uint8) -> View:
+    return View(np.zeros(luma, dtype), np.zeros(chroma, dtype))
 
 
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)),
-        (np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8)),
-        (np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)),
-        (np.zeros((0, 4, 3), np.uint8), np.zeros((0, 4, 3), np.uint8)),
-        (np.zeros((4, 4, 3), np.float64), np.zeros((4, 4, 3), np.float64)),
+        (_view((4, 4), (1, 1, 2)), _view((4, 5), (1, 2, 2))),
+        (_view((4, 4, 3), (1, 1, 2)), _view((4, 4, 3), (1, 1, 2))),
+        (_view((4, 4), (4, 4, 2)), _view((4, 4), (4, 4, 2))),
+        (_view((0, 4), (0, 1, 2)), _view((0, 4), (0, 1, 2))),
+        (_view((4, 4), (1, 1, 2), float), _view((4, 4), (1, 1, 2), float)),
     ],
 )
-def test_what_cannot_be_compared_is_refused(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> None:
+def test_what_cannot_be_compared_is_refused(a: View, b: View) -> None:
     """Other shapes and types are an error of the caller, told at once."""
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match=r"shape|no view"):
         compare(a, b)
 
 
