@@ -1,7 +1,9 @@
 """From matches to groups: a keeper, and the files that match *it*.  Pure.
 
 Matching is not transitive: A near B and B near C do not remove C for A.  So within every set of connected files
-the best comes first and takes all that match it; the best of those still left becomes the next keeper.
+the best comes first and takes all that match it; the best of those still left becomes the next keeper.  Once it is
+known who stays, each file that goes is put below the nearest keeper that is better than it: a small copy of a photo
+belongs to that photo, not to its larger version with a watermark too faint to be seen in the copy.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from py_image_dedup.model import Candidate, Facts, Group, Level, Match, Member
 from py_image_dedup.ranking import decide, key
@@ -106,7 +109,7 @@ class _OneSide:
                 yield Group(keeper, members)
 
     def _keepers(self, connected: Connected) -> Kept:
-        """Split connected files into keepers and the duplicates that each takes."""
+        """Split connected files into keepers and the duplicates of each."""
         kept: Kept = []
         left = sorted(connected, key=self._key)
         while left:
@@ -114,7 +117,35 @@ class _OneSide:
             taken = {other.file.path: self._duplicate(keeper, other) for other in others}
             kept.append((keeper, [member for member in taken.values() if member]))
             left = [other for other in others if not taken[other.file.path]]
-        return kept
+        return self._nearest(kept) if len(kept) > 1 else kept
+
+    def _nearest(self, kept: Kept) -> Kept:
+        """Put each duplicate below the nearest keeper that is before it, the better one of two that are as near."""
+        keepers: defaultdict[str, list[Candidate]] = defaultdict(list)
+        members: dict[str, list[Member]] = {}
+        for keeper, _ in kept:
+            keepers[keeper.file.content].append(keeper)
+            members[keeper.file.path] = []
+        for first, duplicates in kept:
+            for member in duplicates:
+                keeper, best = first, member
+                for *_, nearer in sorted(self._nearer(member, keepers), key=itemgetter(0, 1)):
+                    if found := self._duplicate(nearer, member.candidate):
+                        keeper, best = nearer, found
+                        break
+                members[keeper.file.path].append(best)
+        return [(keeper, members[keeper.file.path]) for keeper, _ in kept]
+
+    def _nearer(
+        self, member: Member, keepers: Mapping[str, list[Candidate]]
+    ) -> Iterator[tuple[float, tuple[int | float | bytes, ...], Candidate]]:
+        """Yield the keepers that are nearer to a member than its own, and before it, with distance and rank."""
+        other = member.candidate
+        for content, distance in {other.file.content: 0.0, **self._near.of(other.file.content)}.items():
+            if distance < member.distance:
+                for keeper in keepers.get(content, ()):
+                    if self._before(keeper, other):
+                        yield distance, self._key(keeper), keeper
 
     def _connected(self) -> Iterator[Connected]:
         """Yield sets of files that chains of duplicates connect, single files included."""

@@ -174,16 +174,17 @@ def test_result_does_not_depend_on_any_order(situation: Situation, random: Rando
 def test_groups_equal_those_of_a_plain_search(situation: Situation) -> None:
     """The groups are those of the rule as the page states it, followed the slow way.
 
-    In order of rank, each file goes for the first keeper that it is a duplicate of, or becomes a keeper.  A keeper is
-    shown below the first other keeper that it is only similar to.
+    In order of rank, each file that is a duplicate of a keeper goes, any other becomes a keeper.  A file that goes
+    does so for the nearest keeper before it.  A keeper is shown below the first other keeper that it is only similar
+    to.
     """
     ranked = sorted(situation.candidates, key=lambda one: key(one, situation.mean(one), situation.by.rules))
     keepers: dict[str, tuple[Candidate, dict[str, str]]] = {}
     for one in ranked:
-        for keeper, members in keepers.values():
-            if situation.duplicates(keeper, one):
-                members[one.file.path] = "duplicate"
-                break
+        better = [keeper for keeper, _ in keepers.values() if situation.duplicates(keeper, one)]
+        if better:
+            nearest = min(better, key=lambda keeper: distance_of(keeper, one, situation.matches) or 0.0)
+            keepers[nearest.file.path][1][one.file.path] = "duplicate"
         else:
             keepers[one.file.path] = (one, {})
     for one, _ in keepers.values():
@@ -308,6 +309,21 @@ def test_long_chain_splits_into_groups() -> None:
     }
 
 
+def test_a_copy_belongs_to_the_nearest_keeper() -> None:
+    """A larger version with a watermark does not take the small copies, in which no watermark can be seen."""
+    files = [candidate("marked", "a", 300), candidate("original", "b", 200), candidate("small", "c", 50)]
+    matches = [match("a", "b", 0.09), match("a", "c", 0.08), match("b", "c", 0.02)]
+
+    def same(a: Candidate, b: Candidate) -> bool:
+        return pair(a, b) != (content("a"), content("b"))
+
+    found = group(files, matches, by=PLAIN, same=same)
+    assert outline(found) == {
+        "marked": {"original": (0.09, "similar")},
+        "original": {"small": (0.02, "duplicate")},
+    }
+
+
 def test_never_all_copies_go() -> None:
     """However equal the copies are, one of each set stays (Nextcloud duplicatefinder#180, czkawka#317)."""
     files = [candidate(f"{number}", "a") for number in range(3)]
@@ -407,20 +423,18 @@ def test_limits_are_inclusive() -> None:
 def test_mean_distance_counts_every_duplicate_file() -> None:
     """A file's distance is its mean to all other duplicates of it, those of equal bytes included; the score mirrors it.
 
-    The two files of content a have 0 and 0.1, so 0.05; b has 0.1, 0.1 and 0.08; c only b at 0.08.
+    The two files of content a have 0 and 0.08, so 0.04; b has 0.08, 0.08 and 0.1; c only b at 0.1.
     """
     files = [candidate("a1", "a"), candidate("a2", "a"), candidate("b", "b"), candidate("c", "c")]
-    matches = [match("a", "b", 0.1), match("b", "c", 0.08), match("a", "c", 0.4)]
+    matches = [match("a", "b", 0.08), match("b", "c", 0.1), match("a", "c", 0.4)]
     near = group(files, matches, by=replace(PLAIN, rules=("smaller-distance",)))
-    assert outline(near) == {"a1": {"a2": (0.0, "duplicate"), "b": (0.1, "duplicate")}}
-    assert near[0].members[1].reason == "nearer to the others (0.050 against 0.093)"
+    assert outline(near) == {"a1": {"a2": (0.0, "duplicate"), "b": (0.08, "duplicate")}}
+    assert near[0].members[1].reason == "nearer to the others (0.040 against 0.087)"
     score = group(files, matches, by=replace(PLAIN, rules=("higher-score",)))
     assert outline(score) == outline(near)
-    assert score[0].members[1].reason == "higher score (0.950 against 0.907)"
+    assert score[0].members[1].reason == "higher score (0.960 against 0.913)"
     far = group(files, matches, by=replace(PLAIN, rules=("bigger-distance",)))
-    assert outline(far) == {
-        "b": {"c": (0.08, "duplicate"), "a1": (0.1, "duplicate"), "a2": (0.1, "duplicate")},
-    }
+    assert outline(far) == {"a1": {"a2": (0.0, "duplicate")}, "c": {"b": (0.1, "duplicate")}}
 
 
 def test_equal_means_are_equal() -> None:
