@@ -113,6 +113,16 @@ def analyse(folders: tuple[str, ...], **options: Any) -> None:
 )
 @click.option("--target", metavar="DIR", help="Move duplicates below this folder, keeping their paths.")
 @click.option("--max-distance", metavar="X", help="How different duplicates may be, 0 to 1 (default 0.25).")
+@click.option(
+    "--preset",
+    type=click.Choice(["standard", "exact", "careful", "fast", "thorough"]),
+    help="What counts as a duplicate, and what is only shown (default standard).",
+)
+@click.option(
+    "--orientations",
+    type=click.Choice(["off", "rotations", "all"]),
+    help="Also find turned copies, or all: mirrored ones too (default off).",
+)
 @click.option("--json", "json_file", metavar="FILE", help="Also write the plan and counts to this file.")
 @click.option("--all", "everything", is_flag=True, help="Print all groups and skipped files, however many.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
@@ -170,6 +180,8 @@ _KEYS: Final = {
     "action": ("deduplication.action", "--action"),
     "target": ("deduplication.duplicates_target_directory", "--target"),
     "max_distance": ("elasticsearch.max_distance", "--max-distance"),
+    "preset": ("deduplication.preset", "--preset"),
+    "orientations": ("analysis.orientations", "--orientations"),
     "yes": ("deduplication.delete_without_asking", "--yes"),
 }
 """Options of the command line that stand for a setting."""

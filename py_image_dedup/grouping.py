@@ -13,8 +13,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import NamedTuple
 
-from py_image_dedup.model import Candidate, Facts, Group, Level, Match, Member
+from py_image_dedup.model import Candidate, Facts, Group, Level, Match, Member, Turn
 from py_image_dedup.ranking import decide, key
 
 _MOST_STRETCH = 1.5
@@ -37,28 +38,35 @@ class Grouping:
     across_roots: bool = True
 
 
+class Near(NamedTuple):
+    """How near a content is to another, and what must be done to it to look like that one."""
+
+    distance: float
+    turn: Turn = Turn.UPRIGHT
+
+
 class Neighbours:
     """Which contents are near which: matches looked up from both ends."""
 
     def __init__(self, matches: Iterable[Match], *, whole: Mapping[str, bool]) -> None:
         """`whole` tells of each content whether it may match others by look; several frames match by bytes only."""
-        self._near: defaultdict[str, dict[str, float]] = defaultdict(dict)
-        for a, b, distance in matches:
+        self._near: defaultdict[str, dict[str, Near]] = defaultdict(dict)
+        for a, b, distance, turn in matches:
             if whole.get(a, False) and whole.get(b, False):
-                self._near[a][b] = distance
-                self._near[b][a] = distance
+                self._near[a][b] = Near(distance, turn)
+                self._near[b][a] = Near(distance, turn.inverse)
 
-    def of(self, content: str) -> Mapping[str, float]:
-        """Return the contents near this one, with their distances; itself is not among them."""
+    def of(self, content: str) -> Mapping[str, Near]:
+        """Return the contents near this one; itself is not among them."""
         return self._near.get(content, {})
 
-    def distance(self, a: str, b: str) -> float | None:
-        """Return the distance of two contents, 0 for equal ones, None if they do not match."""
-        return 0.0 if a == b else self.of(a).get(b)
+    def between(self, a: str, b: str) -> Near | None:
+        """Return how near `b` is to `a`, at distance 0 for equal ones; None if they do not match."""
+        return Near(0.0) if a == b else self.of(a).get(b)
 
 
-Same = Callable[[Candidate, Candidate], bool]
-"""Tells of two near files with different bytes whether they show the same picture."""
+Same = Callable[[Candidate, Candidate, Turn], bool]
+"""Tells of two near files with different bytes whether they show the same picture, once the second is turned so."""
 
 Connected = list[Candidate]
 Kept = list[tuple[Candidate, list[Member]]]
@@ -71,7 +79,7 @@ def group(
     matches: Iterable[Match],
     *,
     by: Grouping,
-    same: Same = lambda _a, _b: True,
+    same: Same = lambda _a, _b, _turn: True,
     run: Run = map,
 ) -> list[Group]:
     """Form groups of the candidates, sorted by the path of their keepers.
@@ -141,11 +149,11 @@ class _OneSide:
     ) -> Iterator[tuple[float, tuple[int | float | bytes, ...], Candidate]]:
         """Yield the keepers that are nearer to a member than its own, and before it, with distance and rank."""
         other = member.candidate
-        for content, distance in {other.file.content: 0.0, **self._near.of(other.file.content)}.items():
-            if distance < member.distance:
+        for content, near in {other.file.content: Near(0.0), **self._near.of(other.file.content)}.items():
+            if near.distance < member.distance:
                 for keeper in keepers.get(content, ()):
                     if self._before(keeper, other):
-                        yield distance, self._key(keeper), keeper
+                        yield near.distance, self._key(keeper), keeper
 
     def _connected(self) -> Iterator[Connected]:
         """Yield sets of files that chains of duplicates connect, single files included."""
@@ -156,8 +164,8 @@ class _OneSide:
             met.add(start)
             contents = [start]
             for content in contents:
-                for other, distance in self._near.of(content).items():
-                    if other not in met and self._are_duplicates(content, other, distance):
+                for other, near in self._near.of(content).items():
+                    if other not in met and self._are_duplicates(content, other, near):
                         met.add(other)
                         contents.append(other)
             yield [holder for content in contents for holder in self._holders[content]]
@@ -170,38 +178,38 @@ class _OneSide:
             stays[candidate.file.content].append(candidate)
         listed: set[str] = set()
         for keeper in standing:
-            for content, distance in sorted(self._near.of(keeper.file.content).items()):
+            for content, near in sorted(self._near.of(keeper.file.content).items()):
                 for other in stays.get(content, ()):
                     path = other.file.path
-                    if path not in listed and self._before(keeper, other) and self._is_similar(keeper, other, distance):
+                    if path not in listed and self._before(keeper, other) and self._is_similar(keeper, other, near):
                         listed.add(path)
-                        found[keeper.file.path].append(self._member(keeper, other, distance, Level.SIMILAR))
+                        found[keeper.file.path].append(self._member(keeper, other, near, Level.SIMILAR))
         return found
 
     def _duplicate(self, keeper: Candidate, other: Candidate) -> Member | None:
-        distance = self._near.distance(keeper.file.content, other.file.content)
-        if distance is None or not self._near_in_time(keeper, other):
-            return None
         one, another = keeper.file.content, other.file.content
-        if not self._are_duplicates(one, another, distance) or (one != another and not self._same(keeper, other)):
+        near = self._near.between(one, another)
+        if near is None or not self._near_in_time(keeper, other) or not self._are_duplicates(one, another, near):
             return None
-        return self._member(keeper, other, distance, Level.DUPLICATE)
+        if one != another and not self._same(keeper, other, near.turn):
+            return None
+        return self._member(keeper, other, near, Level.DUPLICATE)
 
-    def _member(self, keeper: Candidate, other: Candidate, distance: float, level: Level) -> Member:
+    def _member(self, keeper: Candidate, other: Candidate, near: Near, level: Level) -> Member:
         verdict = decide((keeper, self._mean_of(keeper)), (other, self._mean_of(other)), self._by.rules)
-        return Member(other, distance, level, verdict.rule, verdict.reason)
+        return Member(other, near.distance, level, verdict.rule, verdict.reason, near.turn)
 
-    def _are_duplicates(self, a: str, b: str, distance: float) -> bool:
+    def _are_duplicates(self, a: str, b: str, near: Near) -> bool:
         """Tell whether two contents are near enough for duplicates; False for one that no file here holds."""
         if a == b:
             return True
-        if distance > self._by.max_distance or a not in self._holders or b not in self._holders:
+        if near.distance > self._by.max_distance or a not in self._holders or b not in self._holders:
             return False
-        return _stretch(self._holders[a][0].facts, self._holders[b][0].facts) <= _MOST_STRETCH
+        return _stretch(self._holders[a][0].facts, self._holders[b][0].facts, near.turn) <= _MOST_STRETCH
 
-    def _is_similar(self, keeper: Candidate, other: Candidate, distance: float) -> bool:
+    def _is_similar(self, keeper: Candidate, other: Candidate, near: Near) -> bool:
         widest = max(self._by.max_distance, self._by.review_distance)
-        return distance <= widest and self._near_in_time(keeper, other)
+        return near.distance <= widest and self._near_in_time(keeper, other)
 
     def _near_in_time(self, a: Candidate, b: Candidate) -> bool:
         limit = self._by.max_mtime_difference_ns
@@ -220,14 +228,15 @@ class _OneSide:
         """Average the distances from one file of this content to every other file that is its duplicate."""
         others = len(self._holders[content]) - 1
         total = 0.0
-        for other, distance in sorted(self._near.of(content).items()):
-            if self._are_duplicates(content, other, distance):
+        for other, near in sorted(self._near.of(content).items()):
+            if self._are_duplicates(content, other, near):
                 others += len(self._holders[other])
-                total += distance * len(self._holders[other])
+                total += near.distance * len(self._holders[other])
         return round(total / others, 12) if others else 0.0  # no noise of the sum's order may decide a tie
 
 
-def _stretch(a: Facts, b: Facts) -> float:
-    """Return by what factor two pictures differ in shape, 1 or more."""
-    ratio = (a.width * b.height) / (a.height * b.width)
+def _stretch(a: Facts, b: Facts, turn: Turn) -> float:
+    """Return by what factor two pictures differ in shape once the second is turned so, 1 or more."""
+    width, height = (b.height, b.width) if turn.lays_over else (b.width, b.height)
+    ratio = (a.width * height) / (a.height * width)
     return max(ratio, 1 / ratio)

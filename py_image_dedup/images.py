@@ -20,7 +20,7 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 
 from py_image_dedup.errors import NotNow, PictureError
-from py_image_dedup.model import CELL, Facts, View
+from py_image_dedup.model import CELL, Facts, Turn, View
 
 FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -56,16 +56,16 @@ _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they desc
     | {317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 347, 530, 531, 532, *IFD}
 )
 
-_UPRIGHT: Final[dict[int, Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]]] = {
-    2: np.fliplr,
-    3: lambda picture: np.rot90(picture, 2),
-    4: np.flipud,
-    5: lambda picture: np.swapaxes(picture, 0, 1),
-    6: lambda picture: np.rot90(picture, -1),
-    7: lambda picture: np.swapaxes(np.rot90(picture, 2), 0, 1),
-    8: np.rot90,
+_TURNS: Final[dict[Turn, Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]]] = {
+    Turn.UPRIGHT: lambda picture: picture,
+    Turn.MIRRORED: np.fliplr,
+    Turn.HALF: lambda picture: np.rot90(picture, 2),
+    Turn.FLIPPED: np.flipud,
+    Turn.TRANSPOSED: lambda picture: np.swapaxes(picture, 0, 1),
+    Turn.CLOCKWISE: lambda picture: np.rot90(picture, -1),
+    Turn.TRANSVERSED: lambda picture: np.swapaxes(np.rot90(picture, 2), 0, 1),
+    Turn.COUNTERCLOCKWISE: np.rot90,
 }
-"""What turns a stored picture upright, by its EXIF orientation (1: nothing)."""
 
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # broken EXIF: the pixels still count
 Image.MAX_IMAGE_PIXELS = None  # read() has a limit of its own, in words
@@ -110,14 +110,14 @@ def view(
     What is transparent shows a white page below.  Raises as :func:`read` does.
     """
     with _opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
-        turned = _exif(image)[1] >= 5
-        image.draft("YCbCr", (height, width) if turned else (width, height))
+        lying = _exif(image)[1] >= 5
+        image.draft("YCbCr", (height, width) if lying else (width, height))
         image.load()
         orientation = _exif(image)[1]  # some decoders turn the picture upright while they load it
         side = (height, width) if orientation >= 5 else (width, height)
         layers = _layers(image, side)
-    luma, *chroma = (_UPRIGHT[orientation](layer) if orientation in _UPRIGHT else layer for layer in layers)
-    return View(np.ascontiguousarray(luma), np.stack(chroma, axis=-1))
+    luma, *chroma = (turned(layer, Turn(orientation)) for layer in layers)
+    return View(luma, np.stack(chroma, axis=-1))
 
 
 def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
@@ -129,6 +129,11 @@ def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.ui
         np.asarray(luma.resize(side, Image.Resampling.BILINEAR)),
         *(np.asarray(layer.resize(cells, Image.Resampling.BOX)) for layer in chroma),
     ]
+
+
+def turned(pixels: npt.NDArray[np.uint8], turn: Turn) -> npt.NDArray[np.uint8]:
+    """Turn pixels, uint8, shape (rows, columns) or (rows, columns, 2)."""
+    return np.ascontiguousarray(_TURNS[turn](pixels))
 
 
 @contextmanager
@@ -214,8 +219,6 @@ def _decode(image: Image.Image) -> Picture:
         stored = image.size  # some decoders turn the picture upright while they load it
     grey = np.asarray(_shrink(image, (CANONICAL_SIDE, CANONICAL_SIDE), "L"))
     count, orientation, taken = _exif(image)
-    if orientation in _UPRIGHT:
-        grey = _UPRIGHT[orientation](grey)
     width, height = reversed(stored) if orientation >= 5 else stored
     name = "JPEG" if image.format == "MPO" else str(image.format)
     facts = Facts(
@@ -227,7 +230,7 @@ def _decode(image: Image.Image) -> Picture:
         taken=taken,
         grey=_is_grey(image),
     )
-    return Picture(facts=facts, grey=np.ascontiguousarray(grey))
+    return Picture(facts=facts, grey=turned(grey, Turn(orientation)))
 
 
 def _shrink(image: Image.Image, side: tuple[int, int], mode: str) -> Image.Image:

@@ -1,21 +1,28 @@
-"""The last look: before a file is called a duplicate, it and its keeper are decoded once more and compared.
+"""Pairs of pictures are looked at before anything is said of them.
 
 Distances of signatures find candidates; they cannot tell a re-encoded copy from the next shot of the scene, or a letter
-from one that differs in a word.  What a look showed is remembered by the pair of contents, so each costs once.
+from one that differs in a word.  So before a file is called a duplicate, it and its keeper are decoded once more and
+compared: the last look.  And what is too far apart for that is shown as similar only if the thumbnails can be laid over
+each other.  What a look showed is remembered by the pair of contents, so each costs once.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Self
 
-from py_image_dedup import files, images, verification
+from py_image_dedup import files, images, registration, verification
 from py_image_dedup.errors import PictureError
 from py_image_dedup.images import Reserve
-from py_image_dedup.model import Candidate, Facts, Look, Skipped, View
-from py_image_dedup.stores.interface import Store
+from py_image_dedup.model import Candidate, Look, Match, Skipped, Turn, View
+from py_image_dedup.stores.interface import Progress, Store
 
 _KEPT_BACK = 500  # looks written to the store at once
+_REGISTERED_AT_ONCE = 1000  # pairs whose thumbnails are held in memory
+_WAYS = 100  # to look: the version of the comparison is followed by two digits for how the second picture is turned
+_REGISTERED = 50  # added to those of registrations
 
 
 class LastLook:
@@ -39,16 +46,16 @@ class LastLook:
         self.unreadable: dict[str, Skipped] = {}
         """Files that could not be read again, by path: nobody's keeper and nobody's duplicate."""
 
-    def recall(self, pairs: Collection[tuple[str, str]]) -> None:
+    def recall(self, matches: Iterable[Match]) -> None:
         """Fetch what is remembered of these pairs of contents."""
-        self._known.update(self._store.looks(pairs, version=verification.VERSION))
+        self._known.update(_remembered(self._store, matches, verification.VERSION * _WAYS))
 
-    def same(self, a: Candidate, b: Candidate) -> bool:
-        """Tell whether two files with different bytes show the same picture, to the word."""
+    def same(self, a: Candidate, b: Candidate, turn: Turn = Turn.UPRIGHT) -> bool:
+        """Tell whether two files with different bytes show the same picture, to the word, once `b` is turned so."""
         pair = _pair(a, b)
         look = self._known.get(pair)
         if look is None:
-            look = self._look(a, b)
+            look = self._look(a, b, turn)
             if look is None:
                 return False
             with self._lock:
@@ -68,42 +75,88 @@ class LastLook:
             due, self._new = self._new, []
         self._store.put_looks(due)
 
-    def _look(self, a: Candidate, b: Candidate) -> Look | None:
+    def _look(self, a: Candidate, b: Candidate, turn: Turn) -> Look | None:
         """Compare two files at the size of the smaller; None if one can't be read now."""
-        small, large = sorted((a, b), key=lambda candidate: candidate.facts.pixels)
+        shown = _Shown.of(a, Turn.UPRIGHT), _Shown.of(b, turn)
+        small, large = sorted(shown, key=lambda one: one.candidate.facts.pixels)
         text = 0.0
-        if (fitting := _fit(large.facts, verification.FIRST_SIDE)) != _fit(small.facts, verification.FIRST_SIDE):
+        if (fitting := large.fit(verification.FIRST_SIDE)) != small.fit(verification.FIRST_SIDE):
             whole = self._view(large, fitting)  # what is text there may be too small to be seen at the small size
             if whole is None:
                 return None
             text = verification.text_share(whole)
         for side in (verification.FIRST_SIDE, verification.PAGE_SIDE):
-            size = _fit(small.facts, side)
+            size = small.fit(side)
             one, other = self._view(small, size), self._view(large, size)
             if one is None or other is None:
                 return None
-            full = side == verification.PAGE_SIDE or max(size) == max(small.facts.width, small.facts.height)
+            full = side == verification.PAGE_SIDE or max(size) == max(small.shape)
             seen = verification.compare(one, other, text=text)
             if not verification.is_open(seen, full=full):
                 break
             text = seen.text
         duplicate = verification.is_duplicate(seen, full=full)
-        return Look(*_pair(a, b), verification.VERSION, seen.structure, seen.colour, duplicate)
+        way = verification.VERSION * _WAYS + (turn if a.file.content < b.file.content else turn.inverse)
+        return Look(*_pair(a, b), way, seen.structure, seen.colour, duplicate)
 
-    def _view(self, candidate: Candidate, size: tuple[int, int]) -> View | None:
-        path, (width, height) = candidate.file.path, size
+    def _view(self, shown: _Shown, size: tuple[int, int]) -> View | None:
+        path, turn = shown.candidate.file.path, shown.turn
+        width, height = reversed(size) if turn.lays_over else size
         try:
             with files.open_regular(path) as file:
-                return images.view(file, width=width, height=height, max_pixels=self._max_pixels, reserve=self._reserve)
+                view = images.view(file, width=width, height=height, max_pixels=self._max_pixels, reserve=self._reserve)
         except (OSError, PictureError) as error:
             self.unreadable[path] = Skipped(path, f"can't be read again: {error}")
             return None
+        return View(*(images.turned(layer, turn) for layer in view))
 
 
-def _fit(facts: Facts, side: int) -> tuple[int, int]:
-    """Return the width and height of a picture made to fit into a square; never larger than it is."""
-    scale = min(1.0, side / max(facts.width, facts.height))
-    return max(1, round(facts.width * scale)), max(1, round(facts.height * scale))
+class _Shown(NamedTuple):
+    """A picture turned in some way; ``shape`` is its width and height then."""
+
+    candidate: Candidate
+    turn: Turn
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, candidate: Candidate, turn: Turn) -> Self:
+        width, height = candidate.facts.width, candidate.facts.height
+        return cls(candidate, turn, (height, width) if turn.lays_over else (width, height))
+
+    def fit(self, side: int) -> tuple[int, int]:
+        """Return the width and height that it has when made to fit into a square; never larger than it is."""
+        scale = min(1.0, side / max(self.shape))
+        return max(1, round(self.shape[0] * scale)), max(1, round(self.shape[1] * scale))
+
+
+def in_register(store: Store, matches: Sequence[Match], *, progress: Progress | None = None) -> Iterator[Match]:
+    """Yield the matches whose thumbnails can be laid over each other: the pictures differ at their edges, if at all."""
+    way = registration.VERSION * _WAYS + _REGISTERED
+    for start in range(0, len(matches), _REGISTERED_AT_ONCE):
+        some = matches[start : start + _REGISTERED_AT_ONCE]
+        known = _remembered(store, some, way)
+        asked = [match for match in some if (match.a, match.b) not in known]
+        thumbnails = store.thumbnails({content for match in asked for content in (match.a, match.b)})
+        new = []
+        for match in asked:
+            agreement = registration.agreement(thumbnails[match.a], images.turned(thumbnails[match.b], match.turn))
+            new.append(Look(match.a, match.b, way + match.turn, agreement, 0.0, duplicate=False))
+        store.put_looks(new)
+        known.update({(look.a, look.b): look for look in new})
+        yield from (match for match in some if known[match.a, match.b].structure >= registration.LEAST_AGREEMENT)
+        if progress is not None:
+            progress(start + len(some), len(matches))
+
+
+def _remembered(store: Store, matches: Iterable[Match], way: int) -> dict[tuple[str, str], Look]:
+    """Fetch what looking in some way at these pairs of contents has shown."""
+    pairs: defaultdict[Turn, list[tuple[str, str]]] = defaultdict(list)
+    for match in matches:
+        pairs[match.turn].append((match.a, match.b))
+    known: dict[tuple[str, str], Look] = {}
+    for turn, some in pairs.items():
+        known.update(store.looks(some, version=way + turn))
+    return known
 
 
 def _pair(a: Candidate, b: Candidate) -> tuple[str, str]:

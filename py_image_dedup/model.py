@@ -6,7 +6,7 @@ Paths are ``str`` with surrogate escapes (``os.fsdecode``), so that every name L
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -114,20 +114,62 @@ class Skipped:
     reason: str
 
 
+class Turn(IntEnum):
+    """What is done to a picture to look at it another way up; numbered as EXIF orientations, which ask for it."""
+
+    UPRIGHT = 1
+    """Nothing."""
+    MIRRORED = 2
+    """Left and right change places."""
+    HALF = 3
+    """Turned by 180 degrees."""
+    FLIPPED = 4
+    """Top and bottom change places."""
+    TRANSPOSED = 5
+    """Mirrored along the diagonal from the upper left corner."""
+    CLOCKWISE = 6
+    """Turned by 90 degrees clockwise."""
+    TRANSVERSED = 7
+    """Mirrored along the diagonal from the upper right corner."""
+    COUNTERCLOCKWISE = 8
+    """Turned by 90 degrees counterclockwise."""
+
+    @property
+    def inverse(self) -> Turn:
+        """The turn that takes this one back."""
+        return {Turn.CLOCKWISE: Turn.COUNTERCLOCKWISE, Turn.COUNTERCLOCKWISE: Turn.CLOCKWISE}.get(self, self)
+
+    @property
+    def lays_over(self) -> bool:
+        """Tell whether width and height change places."""
+        return self >= Turn.TRANSPOSED
+
+    @property
+    def words(self) -> str:
+        """What people call a picture that needs it; empty for one that is upright."""
+        if self is Turn.UPRIGHT:
+            return ""
+        return "turned" if self in {Turn.HALF, Turn.CLOCKWISE, Turn.COUNTERCLOCKWISE} else "mirrored"
+
+
 class Match(NamedTuple):
-    """Two different contents (hashes, ``a < b``) and the distance of their signatures, 0..1."""
+    """Two different contents (hashes, ``a < b``) and the distance of their signatures, 0..1.
+
+    ``turn`` is what must be done to ``b`` to look like ``a``; ``distance`` is that of ``a`` to ``b`` turned so.
+    """
 
     a: str
     b: str
     distance: float
+    turn: Turn = Turn.UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What comparing the pixels of two contents showed (hashes, ``a < b``), remembered so that it is done once.
 
-    ``version`` is that of the comparison; ``structure`` the agreement of the worst block (-1..1), ``colour`` the
-    difference in chroma of the worst block (0 or more); ``duplicate`` the verdict.
+    ``version`` names the way they were compared; ``structure`` is the agreement of the worst block, or of all that is
+    in common (-1..1), ``colour`` the difference in chroma of the worst block (0 or more); ``duplicate`` the verdict.
     """
 
     a: str
@@ -159,13 +201,17 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of a group, seen from its keeper: the distance to *that keeper*, the level, and why the keeper won."""
+    """A file of a group, seen from its keeper: the distance to *that keeper*, the level, and why the keeper won.
+
+    ``turn`` is what must be done to the file to look like the keeper.
+    """
 
     candidate: Candidate
     distance: float
     level: Level
     rule: str
     reason: str
+    turn: Turn = Turn.UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)

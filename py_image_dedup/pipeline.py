@@ -6,7 +6,7 @@ Data flows one way: files on disk -> records in the store -> matches -> groups -
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -19,8 +19,8 @@ from py_image_dedup.errors import RootError
 from py_image_dedup.events import Observer
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.journal import Journal
-from py_image_dedup.looks import LastLook
-from py_image_dedup.model import Candidate, File, Group, Match, Record, Seen, Skipped
+from py_image_dedup.looks import LastLook, in_register
+from py_image_dedup.model import Candidate, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.plan import Action, Plan, make_plan
 from py_image_dedup.stores.interface import Store
 
@@ -32,6 +32,13 @@ PHASES: Final = (
     "Moving or deleting duplicates",
     "Removing empty folders",
 )
+
+ORIENTATIONS: Final = {
+    "off": (),
+    "rotations": (Turn.HALF, Turn.CLOCKWISE, Turn.COUNTERCLOCKWISE),
+    "all": tuple(turn for turn in Turn if turn is not Turn.UPRIGHT),
+}
+"""Which turned copies are looked for, by the values of ``analysis.orientations``."""
 
 _BATCH = 1000  # files looked up in, or written to, the store at once
 
@@ -171,7 +178,7 @@ class Pipeline:
             if not file.problem:
                 by_content[file.content].append(file)
         limits = (settings.elasticsearch.max_distance, settings.deduplication.review_distance)
-        matches = list(self._store.similar(by_content.keys(), within=max(limits), progress=self._observer.progress))
+        matches = list(self._matches(by_content.keys(), limits))
         wanted = {content for match in matches for content in (match.a, match.b)}
         wanted.update(content for content, holders in by_content.items() if len(holders) > 1)
         age = settings.deduplication.max_file_modification_time_diff
@@ -199,10 +206,26 @@ class Pipeline:
         self._tally("groups", len(plan.groups))
         return replace(plan, skipped=self.skipped)
 
+    def _matches(self, contents: Collection[str], limits: tuple[float, float]) -> Iterator[Match]:
+        """Find the pairs that may be duplicates, and those further apart that may be shown as similar."""
+        found = self._store.similar(
+            contents,
+            within=max(limits),
+            orientations=ORIENTATIONS[self._settings.analysis.orientations],
+            progress=self._observer.progress,
+        )
+        far = []
+        for match in found:
+            if match.distance <= limits[0]:
+                yield match
+            else:
+                far.append(match)
+        yield from in_register(self._store, far, progress=self._observer.progress)
+
     def _group(self, candidates: Sequence[Candidate], matches: Sequence[Match], *, by: Grouping) -> list[Group]:
         """Form groups, looking at each pair of near files before it is called a duplicate."""
         look = self._last_look
-        look.recall([(match.a, match.b) for match in matches if match.distance <= by.max_distance])
+        look.recall(match for match in matches if match.distance <= by.max_distance)
         pool = ThreadPoolExecutor(self._settings.analysis.threads, "look")
 
         def run(form: Callable[[Connected], Kept], sets: Iterable[Connected]) -> Iterator[Kept]:

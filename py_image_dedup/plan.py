@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from py_image_dedup.files import destination_below
-from py_image_dedup.model import Candidate, Group, Level, Skipped
+from py_image_dedup.model import Candidate, Group, Level, Skipped, Turn
 
 VERSION: Final = 1
 
@@ -55,7 +55,8 @@ class PlannedFile:
 class PlannedAct:
     """One file of a group and what becomes of it.
 
-    ``id`` is "group.member", counted from 1; ``distance`` is to the keeper; ``destination`` is set for a move.
+    ``id`` is "group.member", counted from 1; ``distance`` is to the keeper; ``destination`` is set for a move;
+    ``turn`` is what must be done to the file to look like the keeper.
     """
 
     id: str
@@ -66,6 +67,7 @@ class PlannedAct:
     destination: str | None
     rule: str
     reason: str
+    turn: Turn = Turn.UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def make_plan(
                     destination=destination_below(target, path) if chosen is Action.MOVE and target else None,
                     rule=member.rule,
                     reason=reason,
+                    turn=member.turn,
                 )
             )
         planned.append(PlannedGroup(PlannedFile.of(group.keeper), tuple(acts)))
@@ -172,6 +175,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
                         "id": act.id,
                         **_file_data(act.file),
                         "distance": act.distance,
+                        "turn": act.turn.name.lower(),
                         "level": str(act.level),
                         "action": str(act.action),
                         "destination": act.destination,

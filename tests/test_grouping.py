@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from py_image_dedup.grouping import Grouping, group
-from py_image_dedup.model import Candidate, Facts, File, Group, Level, Match
+from py_image_dedup.model import Candidate, Facts, File, Group, Level, Match, Turn
 from py_image_dedup.ranking import RULES, decide, key
 
 PLAIN = Grouping(rules=("higher-pixel-count",), max_distance=0.1, review_distance=0.1)
@@ -73,7 +73,7 @@ class Situation:
     def groups(self) -> list[Group]:
         return group(self.candidates, self.matches, by=self.by, same=self.same)
 
-    def same(self, a: Candidate, b: Candidate) -> bool:
+    def same(self, a: Candidate, b: Candidate, _turn: Turn = Turn.UPRIGHT) -> bool:
         return pair(a, b) not in self.different
 
     def near_enough(self, a: Candidate, b: Candidate) -> bool:
@@ -248,7 +248,7 @@ def test_only_pairs_that_matter_are_looked_at(situation: Situation) -> None:
     """A look costs two decodings, so it is taken only where its answer decides, and never at equal bytes."""
     asked: list[tuple[Candidate, Candidate]] = []
 
-    def same(a: Candidate, b: Candidate) -> bool:
+    def same(a: Candidate, b: Candidate, _turn: Turn) -> bool:
         asked.append((a, b))
         return situation.same(a, b)
 
@@ -273,14 +273,14 @@ def test_what_looks_different_is_only_similar() -> None:
     """A near file that shows something else on a closer look is listed as similar and may keep others."""
     files = [candidate("a", "a", 300), candidate("b", "b", 200), candidate("c", "c", 100)]
     matches = [match("a", "b", 0.05), match("b", "c", 0.06), match("a", "c", 0.07)]
-    found = group(files, matches, by=PLAIN, same=lambda a, _: a.file.path != "/photos/a")
+    found = group(files, matches, by=PLAIN, same=lambda a, *_: a.file.path != "/photos/a")
     assert outline(found) == {"a": {"b": (0.05, "similar")}, "b": {"c": (0.06, "duplicate")}}
 
 
 def test_equal_bytes_need_no_look() -> None:
     """Files of equal bytes are duplicates whatever a look would say."""
     files = [candidate("a", "a"), candidate("b", "a")]
-    assert outline(group(files, [], by=PLAIN, same=lambda _a, _b: False)) == {"a": {"b": (0.0, "duplicate")}}
+    assert outline(group(files, [], by=PLAIN, same=lambda *_: False)) == {"a": {"b": (0.0, "duplicate")}}
 
 
 def test_no_chains() -> None:
@@ -314,7 +314,7 @@ def test_a_copy_belongs_to_the_nearest_keeper() -> None:
     files = [candidate("marked", "a", 300), candidate("original", "b", 200), candidate("small", "c", 50)]
     matches = [match("a", "b", 0.09), match("a", "c", 0.08), match("b", "c", 0.02)]
 
-    def same(a: Candidate, b: Candidate) -> bool:
+    def same(a: Candidate, b: Candidate, _turn: Turn) -> bool:
         return pair(a, b) != (content("a"), content("b"))
 
     found = group(files, matches, by=PLAIN, same=same)
@@ -477,6 +477,26 @@ def test_a_stretched_picture_is_only_similar(width: int, height: int, level: str
     for facts in (Facts("JPEG", width, height), Facts("JPEG", height, width)):
         files = [square, replace(other, facts=facts)]
         assert outline(group(files, [match("a", "b", 0.0)], by=PLAIN)) == {"square": {"other": (0.0, level)}}
+
+
+def test_a_turned_copy_has_the_shape_that_it_is_turned_to() -> None:
+    """A copy lying on its side is no stretched picture, is looked at turned, and tells how it must be turned."""
+    files = [candidate("a", "a"), candidate("b", "b")]
+    files = [replace(one, facts=Facts("JPEG", *size)) for one, size in zip(files, [(300, 100), (90, 270)], strict=True)]
+    asked: list[tuple[str, str, Turn]] = []
+
+    def same(a: Candidate, b: Candidate, turn: Turn) -> bool:
+        asked.append((a.file.path[-1], b.file.path[-1], turn))
+        return True
+
+    for hashes, turn in (("ab", Turn.CLOCKWISE), ("ba", Turn.COUNTERCLOCKWISE)):
+        held = [replace(one, file=replace(one.file, content=content(h))) for one, h in zip(files, hashes, strict=True)]
+        matches = [Match(content("a"), content("b"), 0.08, Turn.CLOCKWISE)]
+        ((found,),) = [one.members for one in group(held, matches, by=PLAIN, same=same)]
+        assert (found.level, found.turn) == (Level.DUPLICATE, turn)
+        assert asked.pop() == ("a", "b", turn)
+    upright = [Match(content("a"), content("b"), 0.08)]
+    assert outline(group(files, upright, by=PLAIN)) == {"a": {"b": (0.08, "similar")}}
 
 
 @pytest.mark.parametrize("limit", [None, 0])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import io
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pictures
 import pytest
 from command import Command
 from PIL import Image, ImageDraw
 
+from py_image_dedup import images
 from py_image_dedup.files import look, sha256
-from py_image_dedup.looks import LastLook
-from py_image_dedup.model import Candidate, Facts, File
+from py_image_dedup.looks import LastLook, in_register
+from py_image_dedup.model import Candidate, Content, Facts, File, Match, Record, Turn
 from py_image_dedup.stores.sqlite import SqliteStore
 
 
@@ -35,6 +40,74 @@ def candidate(path: Path, size: tuple[int, int]) -> Candidate:
 def save(path: Path, picture: Image.Image, quality: int = 90) -> Candidate:
     picture.save(path, quality=quality)
     return candidate(path, picture.size)
+
+
+def match(a: Candidate, b: Candidate, turn: Turn = Turn.UPRIGHT) -> Match:
+    """Make a match of two files, the second of which must be turned so to look like the first."""
+    if a.file.content < b.file.content:
+        return Match(a.file.content, b.file.content, 0.1, turn)
+    return Match(b.file.content, a.file.content, 0.1, turn.inverse)
+
+
+@pytest.mark.parametrize("turn", Turn)
+def test_a_turned_copy_is_the_same_once_it_is_turned_back(store: SqliteStore, tmp_path: Path, turn: Turn) -> None:
+    """A smaller copy, turned or mirrored, is the same picture for the turn that takes it back, and for no other."""
+    picture = pictures.photo(4, (1000, 700))
+    other = Image.fromarray(images.turned(np.asarray(picture.resize((500, 350))), turn.inverse))
+    a, b = save(tmp_path / "a.jpg", picture), save(tmp_path / "b.jpg", other)
+    first = new_look(store)
+    assert first.same(a, b, turn)
+    first.save()
+    again = new_look(store)
+    again.recall([match(a, b, turn)])
+    assert again.same(b, a, turn.inverse)
+    assert again.taken == 0
+    other_way = Turn.HALF if turn is Turn.UPRIGHT else Turn.UPRIGHT
+    unaware = new_look(store)
+    unaware.recall([match(a, b, other_way)])
+    assert not unaware.same(a, b, other_way)
+
+
+def recorded(store: SqliteStore, *shown: Image.Image) -> list[str]:
+    """Put pictures into the store, and return the hashes of their contents, in order."""
+    contents = []
+    for number, picture in enumerate(shown):
+        found = images.read(io.BytesIO(pictures.encode(picture, "PNG")), max_pixels=10**8)
+        contents.append(Content(f"{number:064x}", found.facts, found.thumbnail, np.zeros(648, np.int8)))
+    files = [File("test", f"/{one.hash}", 1, 1, one.hash) for one in contents]
+    store.put([Record(file, one) for file, one in zip(files, contents, strict=True)])
+    return [one.hash for one in contents]
+
+
+def test_only_what_can_be_laid_over_each_other_is_shown(store: SqliteStore) -> None:
+    """A crop passes, turned ones too by their turn, and another picture does not; a second time nothing is compared."""
+    photo = pictures.photo(4, (800, 600))
+    crop = photo.crop((40, 20, 760, 560))
+    lying = crop.transpose(Image.Transpose.ROTATE_90)
+    whole, part, turned, other = recorded(store, photo, crop, lying, pictures.photo(5, (800, 600)))
+    matches = [Match(whole, part, 0.4), Match(whole, turned, 0.4, Turn.CLOCKWISE), Match(whole, other, 0.3)]
+    steps: list[tuple[int, int]] = []
+    for _ in range(2):
+        found = list(in_register(store, matches, progress=lambda *step: steps.append(step)))
+        assert found == matches[:2]
+    assert steps == [(3, 3)] * 2
+    assert list(in_register(store, [Match(whole, turned, 0.4)])) == []
+    with monkeypatched_thumbnails(store):
+        assert list(in_register(store, [Match(whole, turned, 0.4)])) == []
+
+
+@contextmanager
+def monkeypatched_thumbnails(store: SqliteStore) -> Iterator[None]:
+    """Fail when a thumbnail is asked for: what is remembered needs none."""
+    asked = store.thumbnails
+
+    def refuse(contents: Collection[str]) -> Any:
+        assert not contents
+        return asked(contents)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "thumbnails", refuse)
+        yield
 
 
 def test_a_smaller_recompressed_copy_is_the_same(store: SqliteStore, tmp_path: Path) -> None:
@@ -67,7 +140,7 @@ def test_what_was_seen_is_remembered(store: SqliteStore, tmp_path: Path) -> None
         Path(one.file.path).unlink()
 
     again = new_look(store)
-    again.recall([(min(a.file.content, b.file.content), max(a.file.content, b.file.content))])
+    again.recall([match(a, b)])
 
     assert again.same(b, a)
     assert (first.taken, again.taken) == (1, 0)
@@ -83,7 +156,10 @@ def test_a_file_that_can_not_be_read_is_nobodys_copy(store: SqliteStore, tmp_pat
     assert not look.same(a, b)
     assert list(look.unreadable) == [b.file.path]
     look.save()
-    assert store.looks([(min(a.file.content, b.file.content), max(a.file.content, b.file.content))], version=1) == {}
+    again = new_look(store)
+    again.recall([match(a, b)])
+    assert not again.same(a, b)
+    assert list(again.unreadable) == [b.file.path]
 
 
 def test_another_picture_within_the_distance_is_only_similar(tmp_path: Path) -> None:

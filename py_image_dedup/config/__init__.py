@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import reprlib
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from types import MappingProxyType
@@ -14,12 +13,14 @@ from typing import Any, TypeVar
 
 from py_image_dedup.config import values as v
 from py_image_dedup.config.paths import MissingFolder, xdg_folder
-from py_image_dedup.config.table import ENTRIES, RULE_NAMES, SECTIONS, Entry
+from py_image_dedup.config.reference import reference_yaml
+from py_image_dedup.config.table import ENTRIES, PRESETS, RULE_NAMES, Entry
 from py_image_dedup.config.values import ROOT, Given, Override
 from py_image_dedup.errors import ConfigError, RootError
 
 __all__ = [
     "ENTRIES",
+    "PRESETS",
     "RULE_NAMES",
     "AnalysisSettings",
     "DaemonSettings",
@@ -51,6 +52,7 @@ class AnalysisSettings:
     use_exif_data: bool
     max_file_size: int
     max_megapixels: int
+    orientations: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,7 @@ class DeduplicationSettings:
     delete_without_asking: bool
     duplicates_target_directory: str | None
     max_file_modification_time_diff: timedelta | None
+    preset: str
     prioritization_rules: tuple[str, ...]
     protected_directories: tuple[str, ...]
     review_distance: float
@@ -157,6 +160,7 @@ def load_settings(
     written = gather([entry.key for entry in ENTRIES], config_file=config_file, environ=environ, overrides=overrides)
     machine = _machine_defaults(environ)
     given = {e.key: written.given.get(e.key) or _default(e, machine) for e in ENTRIES}
+    _apply_preset(given)
     values = {e.key: _read(e, given[e.key]) for e in ENTRIES}
     sources = {key: one.source for key, one in given.items()}
     _check_folders(values, given)
@@ -190,6 +194,14 @@ def _machine_defaults(environ: Mapping[str, str]) -> dict[str, str]:
 def _default(entry: Entry, machine: Mapping[str, str]) -> Given:
     raw = machine.get(entry.key, entry.default)
     return Given(list(raw) if isinstance(raw, tuple) else raw, f"the default of {ROOT}.{entry.key}", "default")
+
+
+def _apply_preset(given: dict[str, Given]) -> None:
+    """Let the preset give what was not set; one that does not exist is refused when it is read."""
+    name = given["deduplication.preset"].raw
+    for key, raw in PRESETS.get(str(name), {}).items():
+        if given[key].source == "default":
+            given[key] = Given(raw, f"{ROOT}.{key} by the preset {name}", f"preset {name}")
 
 
 def _read(entry: Entry, given: Given) -> Any:
@@ -349,49 +361,3 @@ def _as_text(entry: Entry, value: object) -> str:
         case _:
             text = str(value)
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in entry.hide(text))
-
-
-def reference_yaml() -> str:
-    """Return the text of ``py_image_dedup_reference.yaml``: every key with its meaning and default."""
-    lines = [
-        "# Every setting of py-image-dedup. What is not commented out has its default here.",
-        "# Generated from the table of settings; docs/configuration.md says more.",
-        f"{ROOT}:",
-    ]
-    current = ""
-    for entry in ENTRIES:
-        section, _, name = entry.key.rpartition(".")
-        indent = "    " if section else "  "
-        if section and section != current:
-            lines += ["", *_comment(SECTIONS[section], "  "), f"  {section}:"]
-        elif section != current:
-            lines.append("")
-        current = section
-        commented = entry.example is not None
-        default = f" Default: {entry.otherwise.replace('`', '')}." if not entry.default else ""
-        lines += _comment(entry.meaning + default, indent)
-        shown = _yaml(name, entry.example if commented else entry.default)
-        lines += [f"{indent}{'# ' if commented else ''}{line}" for line in shown]
-    return "\n".join(lines) + "\n"
-
-
-def _comment(text: str, indent: str) -> list[str]:
-    prefix = f"{indent}# "
-    return textwrap.wrap(
-        text,
-        100,
-        initial_indent=prefix,
-        subsequent_indent=prefix,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _yaml(name: str, value: str | Sequence[str] | None) -> list[str]:
-    if isinstance(value, str):
-        return [f"{name}: {_quoted(value)}"]
-    return [f"{name}:", *(f"  - {_quoted(item)}" for item in value or ())]
-
-
-def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w./][\w./:-]*", text) else "'" + text.replace("'", "''") + "'"

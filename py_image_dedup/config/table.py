@@ -52,6 +52,15 @@ DEFAULT_EXTENSIONS = (
     ".jpe", ".jfif", ".mpo", ".hif", ".jp2", ".j2k",
 )  # fmt: skip
 
+PRESETS: dict[str, dict[str, str]] = {
+    "standard": {},
+    "exact": {"elasticsearch.max_distance": "0", "deduplication.review_distance": "0"},
+    "careful": {"elasticsearch.max_distance": "0.1"},
+    "fast": {"deduplication.review_distance": "0.25"},
+    "thorough": {"analysis.orientations": "all"},
+}
+"""Defaults of settings that go together, by the values of ``deduplication.preset``; what is set wins over them."""
+
 SECTIONS = {
     "analysis": "Which files are looked at, and how.",
     "deduplication": "What counts as a duplicate, which copy stays, and what becomes of the others.",
@@ -154,6 +163,13 @@ ENTRIES = (
         meaning="Pictures with more millions of pixels are skipped.",
     ),
     Entry(
+        key="analysis.orientations",
+        parse=v.choice("off", "rotations", "all"),
+        default="off",
+        meaning="Which turned copies are looked for besides those that are upright by their EXIF data: none, those "
+        "turned by 90, 180 or 270 degrees, or all, mirrored ones too.",
+    ),
+    Entry(
         key="deduplication.action",
         parse=v.choice("auto", "move", "delete", "report"),
         default="auto",
@@ -180,6 +196,14 @@ ENTRIES = (
         meaning="Files whose modification times differ by more than this are not duplicates of each other.",
     ),
     Entry(
+        key="deduplication.preset",
+        parse=v.choice(*PRESETS),
+        default="standard",
+        meaning="Defaults that go together: exact (only what is the same), careful (small changes act, the rest is "
+        "shown), standard, fast (shows less, for hundreds of thousands of pictures), thorough (turned and mirrored "
+        "copies too). What is set itself wins.",
+    ),
+    Entry(
         key="deduplication.prioritization_rules",
         parse=v.choice(*RULE_NAMES),
         split=v.split_rules,
@@ -199,8 +223,9 @@ ENTRIES = (
     Entry(
         key="deduplication.review_distance",
         parse=v.fraction,
-        default="0.25",
-        meaning="Pictures up to this distance from the one that stays are shown as similar. 0 to 1.",
+        default="0.45",
+        meaning="Pictures up to this distance from the one that stays are shown as similar; those beyond max_distance "
+        "only if they agree once they are laid over each other. 0 to 1.",
     ),
     Entry(
         key="elasticsearch.auto_create_index",

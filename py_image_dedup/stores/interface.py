@@ -10,7 +10,13 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record
+
+Thumbnail = npt.NDArray[np.uint8]
+"""64x64 grey, as in :class:`~py_image_dedup.model.Content`."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while a long operation runs."""
@@ -36,7 +42,10 @@ class Store(Protocol):
         """Write records in bulk: contents first, then files; what is there already under the same key is replaced."""
 
     def known(self, paths: Collection[str]) -> dict[str, File]:
-        """Return the files recorded under these paths, by path."""
+        """Return the files recorded under these paths, by path.
+
+        One whose content has a signature of another version only is left out: it has to be analysed anew.
+        """
 
     def files(self, roots: Collection[str]) -> Iterator[File]:
         """Stream the files recorded at or below these folders, in order of path bytes, each once."""
@@ -52,6 +61,9 @@ class Store(Protocol):
 
     def content(self, content: str) -> Content | None:
         """Return one content whole, or None if it is unknown."""
+
+    def thumbnails(self, contents: Collection[str]) -> dict[str, Thumbnail]:
+        """Return the thumbnails of these contents, by hash; unknown hashes are left out."""
 
     def similar(self, contents: Collection[str], *, within: float, progress: Progress | None = None) -> Iterator[Match]:
         """Yield every pair of different contents among these whose signatures are at most `within` apart.

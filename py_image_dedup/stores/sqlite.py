@@ -16,7 +16,7 @@ import numpy as np
 from py_image_dedup import signature
 from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record
-from py_image_dedup.stores.interface import Progress, StoreStatus
+from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.join import join
 
 _APPLICATION = 0x70696464  # "pidd": marks the file as ours
@@ -120,9 +120,10 @@ class SqliteStore:
     def known(self, paths: Collection[str]) -> dict[str, File]:
         """Return the files recorded under these paths, by path."""
         rows = self._select_in(
-            f"SELECT {_FILE_COLUMNS} FROM files WHERE origin = ? AND path IN",
+            f"SELECT {_FILE_COLUMNS} FROM files WHERE origin = ? AND (length(problem) > 0 OR EXISTS (SELECT 1 "
+            "FROM signatures WHERE kind = ? AND version = ? AND signatures.content = files.content)) AND path IN",
             map(os.fsencode, paths),
-            first=(self._origin,),
+            first=(self._origin, signature.KIND, signature.VERSION),
         )
         return {file.path: file for file in map(_file, rows)}
 
@@ -180,14 +181,13 @@ class SqliteStore:
             (signature.KIND, signature.VERSION, bytes.fromhex(content)),
         )
         for *facts, thumbnail, vector in rows:
-            side = int(len(thumbnail) ** 0.5)
-            return Content(
-                content,
-                _facts(facts),
-                np.frombuffer(thumbnail, np.uint8).reshape(side, side),
-                np.frombuffer(vector, np.int8),
-            )
+            return Content(content, _facts(facts), _thumbnail(thumbnail), np.frombuffer(vector, np.int8))
         return None
+
+    def thumbnails(self, contents: Collection[str]) -> dict[str, Thumbnail]:
+        """Return the thumbnails of these contents, by hash."""
+        rows = self._select_in("SELECT hash, thumbnail FROM contents WHERE hash IN", map(bytes.fromhex, contents))
+        return {content.hex(): _thumbnail(thumbnail) for content, thumbnail in rows}
 
     def similar(self, contents: Collection[str], *, within: float, progress: Progress | None = None) -> Iterator[Match]:
         """Yield every pair of different contents among these that is at most `within` apart, by the exact join."""
@@ -321,6 +321,11 @@ def _content_row(content: Content) -> tuple[Any, ...]:
 def _facts(row: list[Any]) -> Facts:
     name, width, height, frames, exif_count, taken, grey = row
     return Facts(name, width, height, frames, exif_count, taken, bool(grey))
+
+
+def _thumbnail(data: bytes) -> Thumbnail:
+    side = int(len(data) ** 0.5)
+    return np.frombuffer(data, np.uint8).reshape(side, side)
 
 
 def _file_row(file: File) -> tuple[Any, ...]:

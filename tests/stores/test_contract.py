@@ -213,16 +213,28 @@ def test_takes_calls_from_several_threads(store: Store) -> None:
 def test_takes_contents_of_another_signature_version_for_unknown(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     twins = records([content("x").signature] * 2)
     hashes = [one.file.content for one in twins]
+    places = [one.file.path for one in twins]
     store.put(twins)
+    assert store.known(places).keys() == set(places)
     assert len(list(store.similar(hashes, within=0.1))) == 1
     monkeypatch.setattr(signature, "VERSION", signature.VERSION + 1)
     assert not store.has_content(hashes[0])
     assert store.content(hashes[0]) is None
     assert list(store.similar(hashes, within=0.1)) == []
     assert store.facts(hashes).keys() == set(hashes)
+    assert store.known(places) == {}
     store.put(twins[:1])
     assert store.has_content(hashes[0])
+    assert store.known(places).keys() == {places[0]}
     assert list(store.similar(hashes, within=0.1)) == []
+
+
+def test_gives_thumbnails(store: Store) -> None:
+    store.put([record("/a/1"), record("/a/2"), record("/a/3")])
+    found = store.thumbnails([digest("/a/1"), digest("/a/3"), digest("nobody")])
+    assert found.keys() == {digest("/a/1"), digest("/a/3")}
+    for name in ("/a/1", "/a/3"):
+        np.testing.assert_array_equal(found[digest(name)], content(name).thumbnail)
 
 
 def test_remembers_looks(store_factory: StoreFactory) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from py_image_dedup import signature
 from py_image_dedup.model import Content, Facts, File
+from py_image_dedup.stores.interface import Thumbnail
 
 Document = dict[str, Any]
 
@@ -127,14 +128,15 @@ def content_document(content: Content) -> Document:
 
 def content_of(content: str, document: Document) -> Content:
     """Return the content that a document tells of."""
+    vector = np.frombuffer(b64decode(document["signature_bytes"]), np.int8)
+    return Content(content, facts_of(document), thumbnail_of(document), vector)
+
+
+def thumbnail_of(document: Document) -> Thumbnail:
+    """Return the thumbnail in a content's document."""
     thumbnail = np.frombuffer(b64decode(document["thumbnail"]), np.uint8)
     side = int(len(thumbnail) ** 0.5)
-    return Content(
-        content,
-        facts_of(document),
-        thumbnail.reshape(side, side),
-        np.frombuffer(b64decode(document["signature_bytes"]), np.int8),
-    )
+    return thumbnail.reshape(side, side)
 
 
 def facts_of(document: Document) -> Facts:

@@ -16,7 +16,7 @@ from py_image_dedup.signature import Signature
 from py_image_dedup.stores.elastic import mapping
 from py_image_dedup.stores.elastic.clusters import clusters
 from py_image_dedup.stores.elastic.connection import Connection, Document, parts
-from py_image_dedup.stores.interface import Progress, StoreStatus
+from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.join import join
 
 _PAGE = 5000  # signatures read at once
@@ -104,7 +104,22 @@ class ElasticStore:
     def known(self, paths: Collection[str]) -> dict[str, File]:
         """Return the files recorded under these paths, by path."""
         found = self._connection.get(self._files, (mapping.file_id(self._origin, path) for path in paths))
-        return {file.path: file for file in (mapping.file_of(document) for _, document in found)}
+        files = [mapping.file_of(document) for _, document in found]
+        current = self._current({file.content for file in files if not file.problem})
+        return {file.path: file for file in files if file.problem or file.content in current}
+
+    def _current(self, contents: Collection[str]) -> set[str]:
+        """Return those of the contents that have a signature of the current version."""
+        searches = [
+            {"query": _of_version(some), "size": len(some), "_source": False, "sort": ["_doc"]}
+            for some in parts([*contents], _PAGE)
+        ]
+        return {
+            hit["_id"]
+            for search in searches
+            for hits in self._connection.search(self._contents, [search])
+            for hit in hits
+        }
 
     def files(self, roots: Collection[str]) -> Iterator[File]:
         """Stream the files recorded at or below these folders, each once.
@@ -148,6 +163,11 @@ class ElasticStore:
                 return mapping.content_of(content, document)
         return None
 
+    def thumbnails(self, contents: Collection[str]) -> dict[str, Thumbnail]:
+        """Return the thumbnails of these contents, by hash."""
+        found = self._connection.get(self._contents, contents, fields=["thumbnail"])
+        return {content: mapping.thumbnail_of(document) for content, document in found}
+
     def similar(self, contents: Collection[str], *, within: float, progress: Progress | None = None) -> Iterator[Match]:
         """Yield every pair of different contents among these that is at most `within` apart.
 
@@ -182,9 +202,8 @@ class ElasticStore:
     def _signatures(self, contents: Sequence[str]) -> Iterator[tuple[list[str], Signature]]:
         """Read the signatures of the current version page by page: hashes, and as many rows."""
         for some in parts(contents, _PAGE):
-            wanted = [{"ids": {"values": some}}, {"term": {"signature_version": signature.VERSION}}]
             search = {
-                "query": {"bool": {"filter": wanted}},
+                "query": _of_version(some),
                 "size": len(some),
                 "_source": False,
                 "docvalue_fields": ["signature_bytes"],
@@ -231,6 +250,13 @@ class ElasticStore:
     def close(self) -> None:
         """Close the connection; everything is written already."""
         self._connection.close()
+
+
+def _of_version(contents: Sequence[str]) -> Document:
+    """Ask for those of the contents that have a signature of the current version."""
+    return {
+        "bool": {"filter": [{"ids": {"values": contents}}, {"term": {"signature_version": signature.VERSION}}]},
+    }
 
 
 def _nearest(vector: Signature, k: int, within: float) -> Document:
