@@ -6,7 +6,7 @@ Paths are ``str`` with surrogate escapes (``os.fsdecode``), so that every name L
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -99,12 +99,42 @@ class Skipped:
     reason: str
 
 
+class Turn(IntEnum):
+    """What is done to a picture to look at it another way up; numbered as EXIF orientations, which ask for it."""
+
+    UPRIGHT = 1
+    """Nothing."""
+    MIRRORED = 2
+    """Left and right change places."""
+    HALF = 3
+    """Turned by 180 degrees."""
+    FLIPPED = 4
+    """Top and bottom change places."""
+    TRANSPOSED = 5
+    """Mirrored along the diagonal from the upper left corner."""
+    CLOCKWISE = 6
+    """Turned by 90 degrees clockwise."""
+    TRANSVERSED = 7
+    """Mirrored along the diagonal from the upper right corner."""
+    COUNTERCLOCKWISE = 8
+    """Turned by 90 degrees counterclockwise."""
+
+    @property
+    def inverse(self) -> Turn:
+        """The turn that takes this one back."""
+        return {Turn.CLOCKWISE: Turn.COUNTERCLOCKWISE, Turn.COUNTERCLOCKWISE: Turn.CLOCKWISE}.get(self, self)
+
+
 class Match(NamedTuple):
-    """Two different contents (hashes, ``a < b``) and the distance of their signatures, 0..1."""
+    """Two different contents (hashes, ``a < b``) and the distance of their signatures, 0..1.
+
+    ``turn`` is what must be done to ``b`` to look like ``a``; ``distance`` is that of ``a`` to ``b`` turned so.
+    """
 
     a: str
     b: str
     distance: float
+    turn: Turn = Turn.UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)
