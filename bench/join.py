@@ -27,7 +27,12 @@ def crops(path: str, count: int, seed: int) -> Signature:
     for row in found:
         shares = random.uniform(_SMALLEST, 1, 2)
         left, top = random.uniform(0, 1 - shares)
-        box = (left * photo.width, top * photo.height, (left + shares[0]) * photo.width, (top + shares[1]) * photo.height)
+        box = (
+            left * photo.width,
+            top * photo.height,
+            (left + shares[0]) * photo.width,
+            (top + shares[1]) * photo.height,
+        )
         small = photo.resize((CANONICAL_SIDE, CANONICAL_SIDE), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
         row[:] = goldberg(np.asarray(small) / 255.0)
     return found

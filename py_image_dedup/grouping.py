@@ -40,7 +40,7 @@ class Neighbours:
     def __init__(self, matches: Iterable[Match], *, whole: Mapping[str, bool]) -> None:
         """`whole` tells of each content whether it may match others by look; several frames match by bytes only."""
         self._near: defaultdict[str, dict[str, float]] = defaultdict(dict)
-        for a, b, distance in matches:
+        for a, b, distance, _ in matches:
             if whole.get(a, False) and whole.get(b, False):
                 self._near[a][b] = distance
                 self._near[b][a] = distance

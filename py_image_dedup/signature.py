@@ -6,7 +6,7 @@ the choices of the ``image-match`` package, which the tests hold this module aga
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ _MOVES: Final = {
 
 Grey = npt.NDArray[np.float64]
 Signature = npt.NDArray[np.int8]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def goldberg(grey: Grey) -> Signature:
@@ -53,11 +54,11 @@ def goldberg(grey: Grey) -> Signature:
     return differences.ravel().astype(np.int8)
 
 
-def turned(signatures: Signature, turn: Turn) -> Signature:
-    """Return the signatures, shape (n, 648), that the same pictures have when they are turned.
+def turned(signatures: npt.NDArray[Scalar], turn: Turn) -> npt.NDArray[Scalar]:
+    """Return the signatures that the same pictures have when they are turned: values in another order, (n, 648).
 
-    It is the same up to where the grid lies: the window that :func:`goldberg` cuts out is the turned window but for
-    rounding, so the distance to the signature of the turned picture is small (median .11), not zero.
+    Where the grid of the turned picture lies is rounded to pixels anew, so its own signature is near this one but not
+    the same: photos are .11 away (median).
     """
     return signatures if turn is Turn.UPRIGHT else signatures[:, _TURNED[turn]]
 
@@ -177,9 +178,9 @@ def _turned_places(turn: Turn) -> npt.NDArray[np.intp]:
     The points of the grid change places as pixels do, and so do the neighbours around each point.
     """
     around = 3 * 3  # the point itself stands in the middle, and is left out
-    places = np.full((GRID, GRID, around), -1)
-    places[..., np.arange(around) != around // 2] = np.arange(LENGTH).reshape(GRID, GRID, NEIGHBOURS)
-    places = places.reshape(GRID, GRID, 3, 3)
+    flat = np.full((GRID, GRID, around), -1)
+    flat[..., np.arange(around) != around // 2] = np.arange(LENGTH).reshape(GRID, GRID, NEIGHBOURS)
+    places = flat.reshape(GRID, GRID, 3, 3)
     mirrored, quarters = _MOVES[turn]
     if mirrored:
         places = np.flip(places, (1, 3))

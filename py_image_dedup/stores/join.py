@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,19 +23,17 @@ from py_image_dedup.signature import LENGTH, Signature, turned
 
 _TILE_ROWS = 256
 _TILE_COLUMNS = 1024  # a tile of bounds, 1 MB, stays in the cache of one core between product and comparison
+_PIECES = ((64, 128), (64, 64), (64, 32))  # of a tile
+_ONE_THREAD = 1 << 18  # multiplications: OpenBLAS takes one thread for so few
 _READ_AT_ONCE = 1024  # rows turned into wide numbers at once
-_SAMPLE = 10_000  # rows that the axes are found on
-_SAMPLED_PAIRS = 2_000  # rows compared with each other to choose how many axes
-_AXES = range(8, 97, 4)
+_SAMPLE = 4_000  # rows that the axes are found on
+_SAMPLED_PAIRS = 1_000  # rows compared with each other to choose how many axes
+_AXES = range(8, 65, 4)
 _CHECK_COST = 25_000  # one exact check takes as long as one axis for so many pairs
-_TOLERANCE = 1e-5  # of float32 products of vectors of length 1 and at most 97 values
+_TOLERANCE = 1e-5  # of float32 products of vectors of length 1 and at most 65 values
 _PENDING = 1 << 14  # candidates collected before they are checked
 _CHECKED_AT_ONCE = 512  # candidates; their signatures stay in the cache
 _YIELDED_AT_ONCE = 1 << 20  # pairs; bounds the memory where thousands of rows are equal
-
-_EITHER_QUARTER: Final = 0  # clockwise and counterclockwise fit equally well
-_ONWARDS: Final = np.array([Turn.CLOCKWISE, *Turn], np.uint8)
-_BACK: Final = np.array([Turn.CLOCKWISE, *(turn.inverse for turn in Turn)], np.uint8)
 
 Progress = Callable[[int, int], None]
 Numbers = npt.NDArray[np.int64]
@@ -48,6 +45,19 @@ class Pairs:
     """Matching rows, ``a[i] < b[i]``, int64, and their distances, float64; all of one length.
 
     ``turns``, uint8: the :class:`Turn` of row ``b[i]`` that brings it nearest to row ``a[i]``.
+    """
+
+    a: Numbers
+    b: Numbers
+    distances: npt.NDArray[np.float64]
+    turns: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    """Pairs of distinct signatures, by number, that are near; ``turns``, shape (n, 2): what is done to b, and to a.
+
+    The two are each other's inverse unless several turns are equally near: then each is the first of these.
     """
 
     a: Numbers
@@ -75,7 +85,7 @@ def join(
     distinct = _Distinct.of(signatures, np.ones(len(signatures), np.bool_) if new is None else new)
     several = np.flatnonzero(distinct.counts > 1)
     yield from distinct.expand(
-        Pairs(several, several, np.zeros(len(several)), np.full(len(several), Turn.UPRIGHT, np.uint8))
+        _Near(several, several, np.zeros(len(several)), np.full((len(several), 2), Turn.UPRIGHT, np.uint8))
     )
     if len(distinct.rows) < 2 or not distinct.new:
         return
@@ -129,7 +139,7 @@ class _Distinct:
         """How many of the signatures are carried by a new row; these come first."""
         return int(np.count_nonzero(self.news))
 
-    def expand(self, pairs: Pairs) -> Iterator[Pairs]:
+    def expand(self, pairs: _Near) -> Iterator[Pairs]:
         """Turn pairs of distinct signatures into pairs of all rows that carry them, of which one is new."""
         everything = self.starts, self.counts
         new = self.starts, self.news
@@ -137,9 +147,7 @@ class _Distinct:
         yield from self._products(pairs, new, everything)
         yield from self._products(pairs, old, new)
 
-    def _products(
-        self, pairs: Pairs, of_a: tuple[Numbers, Numbers], of_b: tuple[Numbers, Numbers]
-    ) -> Iterator[Pairs]:
+    def _products(self, pairs: _Near, of_a: tuple[Numbers, Numbers], of_b: tuple[Numbers, Numbers]) -> Iterator[Pairs]:
         (starts_a, counts_a), (starts_b, counts_b) = of_a, of_b
         ends = np.cumsum(counts_a[pairs.a] * counts_b[pairs.b])
         total = int(ends[-1]) if len(ends) else 0
@@ -152,7 +160,7 @@ class _Distinct:
             j += starts_b[other]
             wanted = (one != other) | (i < j)  # rows of one signature meet each other once
             a, b, pair = self.members[i[wanted]], self.members[j[wanted]], pair[wanted]
-            turns = np.where(a < b, _ONWARDS[pairs.turns[pair]], _BACK[pairs.turns[pair]])
+            turns = np.where(a < b, *pairs.turns[pair].T)
             yield Pairs(np.minimum(a, b), np.maximum(a, b), pairs.distances[pair], turns)
 
 
@@ -171,36 +179,56 @@ def _keys(signatures: Signature) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np
 
 def _join_distinct(
     distinct: _Distinct, *, within: float, turns: Collection[Turn], progress: Progress | None
-) -> Iterator[Pairs]:
+) -> Iterator[_Near]:
     """Compare tile by tile; the pairs are numbers of distinct signatures, not of rows."""
     least = 1.0 - 2.0 * within**2 - _TOLERANCE
     axes = _axes_for(distinct, least)
     columns, rows = len(distinct.rows), distinct.new
-    total = rows * (rows + 1) // 2 + rows * (columns - rows)
-    done = 0
-    short = np.empty((rows, axes.shape[1] + 1), np.float32)
-    bounds = np.empty(_TILE_ROWS * _TILE_COLUMNS, np.float32)  # filled again for each tile: fresh pages cost more
-    passed = np.empty(_TILE_ROWS * _TILE_COLUMNS, np.bool_)
+    short = np.zeros((rows + -rows % _TILE_ROWS, axes.shape[1] + 1), np.float32)
+    tile = _Tile(short.shape[1])
     pending = _Pending(distinct, within)
+    total = sum(min(j + _TILE_COLUMNS, rows) for j in range(0, columns, _TILE_COLUMNS))
+    done = 0
     for j in range(0, columns, _TILE_COLUMNS):
         block = [*_short(distinct, slice(j, j + _TILE_COLUMNS), axes, turns)]
-        width = len(block[0])
-        short[j : j + width] = block[0][: max(0, rows - j)]
-        for i in range(0, min(j + width, rows), _TILE_ROWS):
-            tile = short[i : min(i + _TILE_ROWS, j + width)]
-            shape, size = (len(tile), width), len(tile) * width
+        below = min(j + _TILE_COLUMNS, rows)
+        short[j:below] = block[0][: max(0, below - j)]
+        for i in range(0, below, _TILE_ROWS):
             for turn, others in zip(turns, block, strict=True):
-                np.matmul(tile, others.T, out=bounds[:size].reshape(shape))
-                np.greater_equal(bounds[:size], least, out=passed[:size])
-                pending.add(np.flatnonzero(passed[:size]), i, j, width, turn)
+                a, b = tile.places(short[i : i + _TILE_ROWS], others, least)
+                pending.add(a + i, b + j, turn)
             if pending.count >= _PENDING:
                 yield from pending.check()
-            done += size
+        done += below
         if progress is not None:
-            progress(min(done, total), total)
+            progress(done, total)
     yield from pending.check()
-    if progress is not None:
-        progress(total, total)
+
+
+class _Tile:
+    """Room for the bounds of one tile, used again and again: fresh pages would cost more than the products.
+
+    A tile is multiplied in pieces so small that OpenBLAS takes one thread for each.  Its other threads would spin
+    while they wait for the next: with two of them the same tiles took 40 times as much CPU time on a busy machine.
+    """
+
+    def __init__(self, width: int) -> None:
+        rows, columns = next(piece for piece in _PIECES if piece[0] * piece[1] * width <= _ONE_THREAD)
+        self._width = width
+        self._piece = rows, columns
+        self._bounds = np.empty((_TILE_ROWS // rows, _TILE_COLUMNS // columns, rows, columns), np.float32)
+        self._passed = np.empty(self._bounds.shape, np.bool_)
+
+    def places(self, left: Short, right: Short, least: float) -> tuple[Numbers, Numbers]:
+        """Return rows and columns of a full tile where the product of the short vectors is at least `least`."""
+        rows, columns = self._piece
+        lefts = left.reshape(-1, 1, rows, self._width)
+        rights = right.reshape(1, -1, columns, self._width).transpose(0, 1, 3, 2)
+        np.matmul(lefts, rights, out=self._bounds)
+        np.greater_equal(self._bounds, least, out=self._passed)
+        piece, place = np.divmod(np.flatnonzero(self._passed), rows * columns)
+        across = _TILE_COLUMNS // columns
+        return piece // across * rows + place // columns, piece % across * columns + place % columns
 
 
 class _Pending:
@@ -213,19 +241,13 @@ class _Pending:
         self._within = within
         self._found: list[tuple[Turn, Numbers, Numbers]] = []
 
-    def add(self, hits: Numbers, i: int, j: int, width: int, turn: Turn) -> None:
-        """Take over the places in a tile, whose upper left corner is (i, j), where the bound is passed."""
-        if len(hits):
-            a, b = np.divmod(hits, width)
-            a += i
-            b += j
-            if j < i + len(hits) or a[-1] >= j:  # the diagonal may pass through the tile
-                below = a < b
-                a, b = a[below], b[below]
-            self.count += len(a)
-            self._found.append((turn, a, b))
+    def add(self, a: Numbers, b: Numbers, turn: Turn) -> None:
+        """Take over pairs of signatures; those beyond the last, or met the other way round too, are left out."""
+        wanted = (a < b) & (a < self._distinct.new) & (b < len(self._distinct.rows))
+        self.count += len(a)
+        self._found.append((turn, a[wanted], b[wanted]))
 
-    def check(self) -> Iterator[Pairs]:
+    def check(self) -> Iterator[_Near]:
         """Yield the candidates that are matches, each pair with its best turn, and forget all."""
         near = [pairs for turn, a, b in self._by_turn() for pairs in self._near(turn, a, b)]
         several = len({turn for turn, _, _ in self._found}) > 1
@@ -242,7 +264,7 @@ class _Pending:
             b = np.concatenate([b for turn, _, b in self._found if turn is wanted])
             yield wanted, a, b
 
-    def _near(self, turn: Turn, a: Numbers, b: Numbers) -> Iterator[Pairs]:
+    def _near(self, turn: Turn, a: Numbers, b: Numbers) -> Iterator[_Near]:
         rows, squares, norms, signatures = (
             self._distinct.rows,
             self._distinct.squares,
@@ -259,11 +281,11 @@ class _Pending:
             distances = np.minimum(apart, together) / together
             near = distances <= self._within
             if near.any():
-                turns = np.full(np.count_nonzero(near), turn, np.uint8)
-                yield Pairs(i[near], j[near], distances[near], turns)
+                turns = np.tile(np.array([turn, turn.inverse], np.uint8), (int(np.count_nonzero(near)), 1))
+                yield _Near(i[near], j[near], distances[near], turns)
 
 
-def _best(found: Iterable[Pairs]) -> Iterator[Pairs]:
+def _best(found: Iterable[_Near]) -> Iterator[_Near]:
     """Keep of each pair the turn of least distance; upright before others, and the first of the enumeration."""
     parts = [*found]
     if not parts:
@@ -271,29 +293,42 @@ def _best(found: Iterable[Pairs]) -> Iterator[Pairs]:
     a, b, distances, turns = (
         np.concatenate([getattr(pairs, name) for pairs in parts]) for name in ("a", "b", "distances", "turns")
     )
-    order = np.lexsort((turns, distances, b, a))
-    a, b, distances, turns = a[order], b[order], distances[order], turns[order]
+    of_b, of_a = (np.lexsort((turns[:, side], distances, b, a)) for side in (0, 1))
+    a, b = a[of_b], b[of_b]
     first = np.ones(len(a), np.bool_)
     first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
-    best = np.flatnonzero(first)[np.cumsum(first) - 1]
-    tied = (turns == Turn.COUNTERCLOCKWISE) & (turns[best] == Turn.CLOCKWISE) & (distances == distances[best])
-    turns[best[tied]] = _EITHER_QUARTER
-    yield Pairs(a[first], b[first], distances[first], turns[first])
+    best = np.stack([turns[of_b[first], 0], turns[of_a[first], 1]], axis=1)
+    yield _Near(a[first], b[first], distances[of_b[first]], best)
 
 
-def _short(
-    distinct: _Distinct, some: slice, axes: npt.NDArray[np.float64], turns: Collection[Turn]
-) -> Iterator[Short]:
+def _short(distinct: _Distinct, some: slice, axes: npt.NDArray[np.float64], turns: Collection[Turn]) -> Iterator[Short]:
     """Yield the short vectors of some signatures turned in these ways, shape (n, axes + 1).
 
-    Instead of the signatures the axes are turned, back: the products are the same.
+    The rest of a full tile is zeros.  Instead of the signatures the axes are turned, back: the products are the same.
     """
     wide = distinct.signatures[distinct.rows[some]].astype(np.float64)
     wide /= np.sqrt(distinct.squares[some])[:, None]
     for turn in turns:
-        projected = wide @ turned(axes.T, turn.inverse).T
-        rest = np.sqrt(np.maximum(1.0 - np.einsum("ij,ij->i", projected, projected), 0.0))
-        yield np.column_stack([projected, rest]).astype(np.float32)
+        projected = _product(wide, turned(axes.T, turn.inverse).T)
+        short = np.zeros((_TILE_COLUMNS, axes.shape[1] + 1), np.float32)
+        short[: len(wide), :-1] = projected
+        short[: len(wide), -1] = _rest(projected)
+        yield short
+
+
+def _rest(projected: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return what of the length 1 the axes leave over."""
+    rest: npt.NDArray[np.float64] = np.sqrt(np.maximum(1.0 - np.einsum("ij,ij->i", projected, projected), 0.0))
+    return rest
+
+
+def _product(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Multiply matrices some rows at a time, so that OpenBLAS takes one thread (see _Tile)."""
+    product = np.empty((len(a), b.shape[1]))
+    step = max(1, _ONE_THREAD // b.size)
+    for start in range(0, len(a), step):
+        np.matmul(a[start : start + step], b, out=product[start : start + step])
+    return product
 
 
 def _axes_for(distinct: _Distinct, least: float) -> npt.NDArray[np.float64]:
@@ -301,36 +336,53 @@ def _axes_for(distinct: _Distinct, least: float) -> npt.NDArray[np.float64]:
 
     The wider the radius, the more axes: with fewer too many candidates pass.
     """
-    axes = _principal_axes(distinct, count=_AXES[-1])
+    step = -(-len(distinct.rows) // _SAMPLE)
+    axes = _principal_axes(distinct.signatures[distinct.rows[::step]], count=_AXES[-1])
     step = -(-len(distinct.rows) // _SAMPLED_PAIRS)
-    sample = distinct.rows[::step]
-    wide = distinct.signatures[sample] / np.sqrt(distinct.squares[::step])[:, None]
-    projected = (wide @ axes).astype(np.float32)
-    bound = np.zeros((len(sample), len(sample)), np.float32)
+    wide = distinct.signatures[distinct.rows[::step]] / np.sqrt(distinct.squares[::step])[:, None]
+    projected = _product(wide, axes)
+    bound = np.zeros((len(wide), len(wide)))
     least_cost, best, before = np.inf, 0, 0
     for count in _AXES:
-        bound += projected[:, before:count] @ projected[:, before:count].T
-        rest = np.sqrt(np.maximum(1.0 - (projected[:, :count] ** 2).sum(axis=1), 0.0))
-        share = np.count_nonzero(bound + np.outer(rest, rest) >= least) - len(sample)
-        cost = count + _CHECK_COST * share / len(sample) ** 2
+        if count > least_cost:
+            break
+        bound += _product(projected[:, before:count], projected[:, before:count].T)
+        rest = _rest(projected[:, :count])
+        share = (np.count_nonzero(bound >= least - np.outer(rest, rest)) - len(wide)) / len(wide) ** 2
+        cost = count + _CHECK_COST * share
         if cost < least_cost:
             least_cost, best = cost, count
         before = count
-        if count > least_cost:
-            break
     return axes[:, :best]
 
 
-def _principal_axes(distinct: _Distinct, *, count: int) -> npt.NDArray[np.float64]:
-    """Return orthonormal axes, shape (648, count), that hold most of the length of a sample, the first the most.
+def _principal_axes(sample: Signature, *, count: int) -> npt.NDArray[np.float64]:
+    """Return orthonormal axes, shape (648, count), that hold most of the length of some signatures, the first the most.
 
     Three rounds of subspace iteration: they serve as well as exact axes, and take a tenth of the time to find.
     """
-    step = -(-len(distinct.rows) // _SAMPLE)
-    sample = distinct.signatures[distinct.rows[::step]].astype(np.float32)
-    moments = (sample.T @ sample).astype(np.float64)
+    moments = np.zeros((9, 9, LENGTH // 9, LENGTH // 9))
+    for start in range(0, len(sample), 48):
+        some = sample[start : start + 48].T.astype(np.float64).reshape(9, LENGTH // 9, -1)
+        moments += np.matmul(some[:, None], some.transpose(0, 2, 1)[None])
+    whole = moments.transpose(0, 2, 1, 3).reshape(LENGTH, LENGTH)
     axes = np.random.default_rng(0).normal(size=(LENGTH, count))
     for _ in range(3):
-        axes, _ = np.linalg.qr(moments @ axes)
-    _, order = np.linalg.eigh(axes.T @ moments @ axes)
-    return np.asarray(axes @ order[:, ::-1])
+        axes = _orthonormal(_product(whole, axes))
+    return axes
+
+
+def _orthonormal(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Make columns orthonormal one after the other (Gram and Schmidt, twice against errors of rounding).
+
+    Columns that depend on those before become zeros: such an axis holds nothing, and does no harm.
+    """
+    axes = np.zeros_like(columns.T)
+    for number, column in enumerate(columns.T):
+        rest = column
+        for _ in range(2):
+            rest = rest - (axes[:number] * (axes[:number] * rest).sum(axis=1)[:, None]).sum(axis=0)
+        length = np.sqrt((rest * rest).sum())
+        if length > 1e-9 * np.sqrt((column * column).sum()):
+            axes[number] = rest / length
+    return axes.T
