@@ -23,7 +23,7 @@ from py_image_dedup.signature import LENGTH, Signature, turned
 
 _TILE_ROWS = 256
 _TILE_COLUMNS = 1024  # a tile of bounds, 1 MB, stays in the cache of one core between product and comparison
-_PIECES = ((64, 128), (64, 64), (64, 32))  # of a tile
+_PIECES = ((128, 64), (64, 64), (64, 32))  # of a tile
 _ONE_THREAD = 1 << 18  # multiplications: OpenBLAS takes one thread for so few
 _READ_AT_ONCE = 1024  # rows turned into wide numbers at once
 _SAMPLE = 4_000  # rows that the axes are found on
@@ -171,7 +171,9 @@ def _keys(signatures: Signature) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np
     squares = np.empty(len(signatures))
     for start in range(0, len(signatures), _READ_AT_ONCE):
         some = slice(start, start + _READ_AT_ONCE)
-        keys[some] = np.ascontiguousarray(signatures[some]).view(np.uint64) @ factors  # modulo 2^64
+        words = np.ascontiguousarray(signatures[some]).view(np.uint64) * factors  # modulo 2^64
+        words ^= words >> np.uint64(32)  # so that the high bytes count as much as the low ones
+        keys[some] = words @ factors
         wide = signatures[some].astype(np.float32)
         squares[some] = np.einsum("ij,ij->i", wide, wide)  # at most 2,592: exact
     return keys, squares
@@ -237,15 +239,17 @@ class _Pending:
     def __init__(self, distinct: _Distinct, within: float) -> None:
         self.count = 0
         self._distinct = distinct
+        self._rows = distinct.new
         self._norms = np.sqrt(distinct.squares)
         self._within = within
         self._found: list[tuple[Turn, Numbers, Numbers]] = []
 
     def add(self, a: Numbers, b: Numbers, turn: Turn) -> None:
         """Take over pairs of signatures; those beyond the last, or met the other way round too, are left out."""
-        wanted = (a < b) & (a < self._distinct.new) & (b < len(self._distinct.rows))
-        self.count += len(a)
-        self._found.append((turn, a[wanted], b[wanted]))
+        wanted = (a < b) & (a < self._rows) & (b < len(self._norms))
+        if wanted.any():
+            self._found.append((turn, a[wanted], b[wanted]))
+            self.count += len(self._found[-1][1])
 
     def check(self) -> Iterator[_Near]:
         """Yield the candidates that are matches, each pair with its best turn, and forget all."""
@@ -265,12 +269,9 @@ class _Pending:
             yield wanted, a, b
 
     def _near(self, turn: Turn, a: Numbers, b: Numbers) -> Iterator[_Near]:
-        rows, squares, norms, signatures = (
-            self._distinct.rows,
-            self._distinct.squares,
-            self._norms,
-            self._distinct.signatures,
-        )
+        norms, rows, squares, signatures = (
+            self._norms, self._distinct.rows, self._distinct.squares, self._distinct.signatures,
+        )  # fmt: skip
         for start in range(0, len(a), _CHECKED_AT_ONCE):
             i, j = a[start : start + _CHECKED_AT_ONCE], b[start : start + _CHECKED_AT_ONCE]
             one = signatures[rows[i]].astype(np.float32)
