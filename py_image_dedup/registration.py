@@ -54,7 +54,8 @@ def agreement(a: Thumbnail, b: Thumbnail) -> float:
 
 def _reduced(thumbnail: Thumbnail) -> Floats:
     step = len(thumbnail) // _SIDE
-    return thumbnail.reshape(_SIDE, step, _SIDE, step).mean(axis=(1, 3), dtype=np.float32)
+    blocks = thumbnail.reshape(_SIDE, step, _SIDE, step)
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
 
 
 def _registered(a: Floats, b: Floats, scale: float) -> float:
@@ -64,11 +65,11 @@ def _registered(a: Floats, b: Floats, scale: float) -> float:
     jacobian = np.empty((6, _SIDE, _SIDE), np.float32)
     for _ in range(_STEPS):
         (rows, inside_y), (columns, inside_x) = _sampling(*place[2:]), _sampling(*place[:2])
-        seen = rows @ a @ columns.T
+        seen = _sampled(a, rows, columns)
         common: Floats = inside_y[:, None] * inside_x
         gain, offset = _light(seen, b, common)
-        jacobian[1] = gain * (rows @ slope_x @ columns.T)
-        jacobian[3] = gain * (rows @ slope_y @ columns.T)
+        jacobian[1] = gain * _sampled(slope_x, rows, columns)
+        jacobian[3] = gain * _sampled(slope_y, rows, columns)
         np.multiply(jacobian[1], _ACROSS, out=jacobian[0])
         np.multiply(jacobian[3], _DOWN, out=jacobian[2])
         jacobian[4], jacobian[5] = seen, 1
@@ -81,7 +82,7 @@ def _registered(a: Floats, b: Floats, scale: float) -> float:
         place[0::2] = np.clip(place[0::2], *_SCALES)
         place[1::2] = np.clip(place[1::2], -_LARGEST_SHIFT, _LARGEST_SHIFT)
     (rows, inside_y), (columns, inside_x) = _sampling(*place[2:]), _sampling(*place[:2])
-    return _correlation(rows @ a @ columns.T, b, inside_y[:, None] * inside_x)
+    return _correlation(_sampled(a, rows, columns), b, inside_y[:, None] * inside_x)
 
 
 def _sampling(scale: float, shift: float) -> tuple[Floats, Floats]:
@@ -91,6 +92,10 @@ def _sampling(scale: float, shift: float) -> tuple[Floats, Floats]:
     wanted = np.clip(wanted, 0, _SIDE - 1)
     weights = np.maximum(1 - np.abs(wanted[:, None] - np.arange(_SIDE, dtype=np.float32)), 0)
     return weights, inside.astype(np.float32)
+
+
+def _sampled(pixels: Floats, rows: Floats, columns: Floats) -> Floats:
+    return np.asarray(rows @ pixels @ columns.T, np.float32)
 
 
 def _light(x: Floats, y: Floats, common: Floats) -> tuple[np.float32, np.float32]:

@@ -9,6 +9,7 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,8 @@ import pillow_heif
 import skimage
 from PIL import Image, ImageChops, ImageDraw, TiffImagePlugin
 from PIL.ExifTags import IFD, Base
+
+from py_image_dedup.model import Turn
 
 pillow_heif.register_heif_opener(thumbnails=False)
 
@@ -200,3 +203,16 @@ def declaring(name: str, width: int, height: int) -> bytes:
     data = encode(small, name)
     assert real in data, f"no size found in the {name} file"
     return data.replace(real, struct.pack(order, *((height, width) if rest[0] == 240 else (width, height))))
+
+
+TURNED: Final[dict[Turn, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]]] = {
+    Turn.UPRIGHT: np.asarray,
+    Turn.MIRRORED: np.fliplr,
+    Turn.HALF: lambda pixels: np.rot90(pixels, 2),
+    Turn.FLIPPED: np.flipud,
+    Turn.TRANSPOSED: np.transpose,
+    Turn.CLOCKWISE: lambda pixels: np.rot90(pixels, -1),
+    Turn.TRANSVERSED: lambda pixels: np.rot90(np.transpose(pixels), 2),
+    Turn.COUNTERCLOCKWISE: np.rot90,
+}
+"""What each turn does to an array of pixels."""

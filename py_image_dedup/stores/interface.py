@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from py_image_dedup.model import Content, Facts, File, Look, Match, Record
+from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 
 Thumbnail = npt.NDArray[np.uint8]
 """64x64 grey, as in :class:`~py_image_dedup.model.Content`."""
@@ -65,10 +65,24 @@ class Store(Protocol):
     def thumbnails(self, contents: Collection[str]) -> dict[str, Thumbnail]:
         """Return the thumbnails of these contents, by hash; unknown hashes are left out."""
 
-    def similar(self, contents: Collection[str], *, within: float, progress: Progress | None = None) -> Iterator[Match]:
+    def similar(
+        self,
+        contents: Collection[str],
+        *,
+        within: float,
+        new: Collection[str] | None = None,
+        orientations: Collection[Turn] = (),
+        progress: Progress | None = None,
+    ) -> Iterator[Match]:
         """Yield every pair of different contents among these whose signatures are at most `within` apart.
 
         Each unordered pair comes once, ``a < b``.  A featureless picture (all-zero signature) matches nothing.
+
+        `new`: only pairs with at least one of these contents are wanted; those that are not among `contents` do not
+        count.  `orientations`: a pair also matches if one picture, turned in one of these ways, is at most `within`
+        from the other; either of the two may be turned, so that a turn brings its inverse with it.  The pair comes
+        with the turn of least distance; of several that are equally near with upright, else with the first of the
+        enumeration.
         """
 
     def looks(self, pairs: Collection[tuple[str, str]], *, version: int) -> dict[tuple[str, str], Look]:

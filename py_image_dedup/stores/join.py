@@ -1,150 +1,389 @@
-"""The exact radius join: every pair of signatures within a distance, none missed, in blocks of matrix products.
+"""The exact radius join: every pair of signatures within a distance, none missed, in tiles of matrix products.
 
-Let ``s = ||a||^2`` and T the distance.  ``d(a, b) <= T`` means ``||a-b||^2 <= T^2 (||a|| + ||b||)^2``, that is
+``d(a, b) = ||a-b|| / (||a|| + ||b||) <= T`` means
 
-    a.b + T^2 ||a|| ||b|| - (1 - T^2) (||a||^2 + ||b||^2) / 2 >= 0.
+    2 a.b >= (1 - T^2) (||a||^2 + ||b||^2) - 2 T^2 ||a|| ||b|| >= 2 (1 - 2 T^2) ||a|| ||b||,
 
-With P the leading principal axes and r what is left over, ``a.b <= Pa.Pb + r_a r_b`` (Cauchy-Schwarz), so the same
-expression over short vectors is a bound that no match can fail: one product of blocks and one comparison give all
-candidates, and the few of them are checked exactly.
+so the cosine of a match is at least ``1 - 2 T^2``.  Let a and b be of length 1, P the leading principal axes and r the
+length left over: ``a.b <= Pa.Pb + r_a r_b`` (Cauchy-Schwarz).  Hence the product of the short vectors (Pa, r_a) and
+(Pb, r_b) is a bound that no match fails: one product of tiles and one comparison give all candidates, and the few of
+them are checked exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from py_image_dedup.signature import Signature, norms, row_distances
+from py_image_dedup.model import Turn
+from py_image_dedup.signature import LENGTH, Signature, turned
 
-_BLOCK = 4096
-_SAMPLE = 20_000
-_TOLERANCE = 0.25  # float32 products of values up to 2,592 are good to about 0.01
-_CHECKED_AT_ONCE = 1 << 14  # candidate pairs; bounds the memory of the exact check
+_TILE_ROWS = 256
+_TILE_COLUMNS = 1024  # a tile of bounds, 1 MB, stays in the cache of one core between product and comparison
+_PIECES = ((128, 64), (64, 64), (64, 32))  # of a tile
+_ONE_THREAD = 1 << 18  # multiplications: OpenBLAS takes one thread for so few
+_READ_AT_ONCE = 1024  # rows turned into wide numbers at once
+_SAMPLE = 4_000  # rows that the axes are found on
+_SAMPLED_PAIRS = 1_000  # rows compared with each other to choose how many axes
+_AXES = range(8, 65, 4)
+_CHECK_COST = 25_000  # one exact check takes as long as one axis for so many pairs
+_TOLERANCE = 1e-5  # of float32 products of vectors of length 1 and at most 65 values
+_PENDING = 1 << 14  # candidates collected before they are checked
+_CHECKED_AT_ONCE = 512  # candidates; their signatures stay in the cache
 _YIELDED_AT_ONCE = 1 << 20  # pairs; bounds the memory where thousands of rows are equal
 
 Progress = Callable[[int, int], None]
+Numbers = npt.NDArray[np.int64]
+Short = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Matching rows, ``a[i] < b[i]``, int64, and their distances, float64; all of one length."""
+    """Matching rows, ``a[i] < b[i]``, int64, and their distances, float64; all of one length.
 
-    a: npt.NDArray[np.int64]
-    b: npt.NDArray[np.int64]
+    ``turns``, uint8: the :class:`Turn` of row ``b[i]`` that brings it nearest to row ``a[i]``.
+    """
+
+    a: Numbers
+    b: Numbers
     distances: npt.NDArray[np.float64]
+    turns: npt.NDArray[np.uint8]
 
 
-def join(signatures: Signature, *, within: float, progress: Progress | None = None) -> Iterator[Pairs]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    """Pairs of distinct signatures, by number, that are near; ``turns``, shape (n, 2): what is done to b, and to a.
+
+    The two are each other's inverse unless several turns are equally near: then each is the first of these.
+    """
+
+    a: Numbers
+    b: Numbers
+    distances: npt.NDArray[np.float64]
+    turns: npt.NDArray[np.uint8]
+
+
+def join(
+    signatures: Signature,
+    *,
+    within: float,
+    new: npt.NDArray[np.bool_] | None = None,
+    orientations: Collection[Turn] = (),
+    progress: Progress | None = None,
+) -> Iterator[Pairs]:
     """Yield all pairs of rows of `signatures`, shape (n, 648), that are at most `within` apart (0..1).
+
+    `new`, shape (n,): only pairs with at least one row that is new are wanted.  `orientations`: turns of one of the
+    two to try besides upright; each brings its inverse with it, since a pair has no order.  A pair comes once, with
+    the turn of least distance; of several that are equally near with upright, else the first of the enumeration.
 
     Rows that are all zero match nothing.  Equal rows are compared once and expanded at the end.
     """
-    directed = np.flatnonzero(signatures.any(axis=1))
-    if len(directed) < 2:
+    distinct = _Distinct.of(signatures, np.ones(len(signatures), np.bool_) if new is None else new)
+    several = np.flatnonzero(distinct.counts > 1)
+    yield from distinct.expand(
+        _Near(several, several, np.zeros(len(several)), np.full((len(several), 2), Turn.UPRIGHT, np.uint8))
+    )
+    if len(distinct.rows) < 2 or not distinct.new:
         return
-    distinct, twin_of = _distinct(signatures[directed])
-    counts = np.bincount(twin_of)
-    rows = directed[np.argsort(twin_of, kind="stable")]
-    several = np.flatnonzero(counts > 1)
-    yield from _expand(Pairs(several, several, np.zeros(len(several))), rows, counts)
-    for pairs in _join_distinct(distinct, within=within, progress=progress):
-        yield from _expand(pairs, rows, counts)
+    turns = sorted({Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)})
+    for pairs in _join_distinct(distinct, within=within, turns=turns, progress=progress):
+        yield from distinct.expand(pairs)
 
 
-def _distinct(signatures: Signature) -> tuple[Signature, npt.NDArray[np.int64]]:
-    """Return the different rows, and for each row the number of its like among them."""
-    whole = np.ascontiguousarray(signatures).view(np.dtype((np.void, signatures.shape[1])))[:, 0]
-    _, first, like = np.unique(whole, return_index=True, return_inverse=True)
-    return signatures[first], like.reshape(-1)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Distinct:
+    """The different signatures among all, zeros left out; first come those that at least one new row carries.
 
-
-def _expand(pairs: Pairs, rows: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> Iterator[Pairs]:
-    """Turn pairs of distinct signatures into pairs of all the rows that carry them.
-
-    `rows`: the rows of the first signature, then those of the second, and so on; `counts`: how many each has.
+    ``rows``: for each one row that carries it; ``squares``: its squared norm.  ``members``: all rows, those of one
+    signature together, the new ones first; ``starts``, ``counts`` and ``news``: where they begin, how many there
+    are, and how many of them are new.
     """
-    starts = np.cumsum(counts) - counts
-    ends = np.cumsum(counts[pairs.a] * counts[pairs.b])
-    total = int(ends[-1]) if len(ends) else 0
-    for first in range(0, total, _YIELDED_AT_ONCE):
-        number = np.arange(first, min(first + _YIELDED_AT_ONCE, total))
-        pair = np.searchsorted(ends, number, side="right")
-        one, other = pairs.a[pair], pairs.b[pair]
-        i, j = np.divmod(ends[pair] - 1 - number, counts[other])
-        wanted = (one != other) | (i < j)  # rows of one signature meet each other once
-        a, b = rows[starts[one] + i][wanted], rows[starts[other] + j][wanted]
-        yield Pairs(np.minimum(a, b), np.maximum(a, b), pairs.distances[pair][wanted])
+
+    signatures: Signature
+    rows: Numbers
+    squares: npt.NDArray[np.float64]
+    members: Numbers
+    starts: Numbers
+    counts: Numbers
+    news: Numbers
+
+    @classmethod
+    def of(cls, signatures: Signature, new: npt.NDArray[np.bool_]) -> _Distinct:
+        keys, squares = _keys(signatures)
+        members = np.flatnonzero(squares)
+        members = members[np.lexsort((~new[members], keys[members]))]
+        is_first = np.ones(len(members), np.bool_)
+        is_first[1:] = keys[members[1:]] != keys[members[:-1]]
+        # Two signatures with one key are unlikely but possible; where that is so, equal rows may stay apart: both are
+        # compared with all others then, which takes longer and finds the same.
+        later = np.flatnonzero(~is_first)
+        for start in range(0, len(later), _READ_AT_ONCE):
+            some = later[start : start + _READ_AT_ONCE]
+            unlike = (signatures[members[some]] != signatures[members[some - 1]]).any(axis=1)
+            is_first[some[unlike]] = True
+        starts = np.flatnonzero(is_first)
+        starts = starts[np.argsort(~new[members[starts]], kind="stable")]
+        ends = np.append(np.flatnonzero(is_first)[1:], len(members))
+        counts = ends[np.searchsorted(ends, starts, side="right")] - starts
+        news_before = np.concatenate([[0], np.cumsum(new[members])])
+        news = news_before[starts + counts] - news_before[starts]
+        rows = members[starts]
+        return cls(signatures, rows, squares[rows], members, starts, counts, news)
+
+    @property
+    def new(self) -> int:
+        """How many of the signatures are carried by a new row; these come first."""
+        return int(np.count_nonzero(self.news))
+
+    def expand(self, pairs: _Near) -> Iterator[Pairs]:
+        """Turn pairs of distinct signatures into pairs of all rows that carry them, of which one is new."""
+        everything = self.starts, self.counts
+        new = self.starts, self.news
+        old = self.starts + self.news, self.counts - self.news
+        yield from self._products(pairs, new, everything)
+        yield from self._products(pairs, old, new)
+
+    def _products(self, pairs: _Near, of_a: tuple[Numbers, Numbers], of_b: tuple[Numbers, Numbers]) -> Iterator[Pairs]:
+        (starts_a, counts_a), (starts_b, counts_b) = of_a, of_b
+        ends = np.cumsum(counts_a[pairs.a] * counts_b[pairs.b])
+        total = int(ends[-1]) if len(ends) else 0
+        for first in range(0, total, _YIELDED_AT_ONCE):
+            number = np.arange(first, min(first + _YIELDED_AT_ONCE, total))
+            pair = np.searchsorted(ends, number, side="right")
+            one, other = pairs.a[pair], pairs.b[pair]
+            i, j = np.divmod(ends[pair] - 1 - number, counts_b[other])
+            i += starts_a[one]
+            j += starts_b[other]
+            wanted = (one != other) | (i < j)  # rows of one signature meet each other once
+            a, b, pair = self.members[i[wanted]], self.members[j[wanted]], pair[wanted]
+            turns = np.where(a < b, *pairs.turns[pair].T)
+            yield Pairs(np.minimum(a, b), np.maximum(a, b), pairs.distances[pair], turns)
 
 
-def _join_distinct(signatures: Signature, *, within: float, progress: Progress | None) -> Iterator[Pairs]:
-    left, right = _bound_vectors(signatures, within=within)
-    n = len(signatures)
-    block = min(n, _BLOCK)
-    bounds = np.empty((block, block), np.float32)  # filled again for each block: fresh pages would cost more
-    candidates = np.empty((block, block), bool)
-    total = n * (n + 1) // 2
+def _keys(signatures: Signature) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
+    """Return for each row a number that tells it from nearly all others, and its squared norm."""
+    factors = np.random.default_rng(0).integers(1, 1 << 63, LENGTH // 8, np.uint64) * np.uint64(2) + np.uint64(1)
+    keys = np.empty(len(signatures), np.uint64)
+    squares = np.empty(len(signatures))
+    for start in range(0, len(signatures), _READ_AT_ONCE):
+        some = slice(start, start + _READ_AT_ONCE)
+        words = np.ascontiguousarray(signatures[some]).view(np.uint64) * factors  # modulo 2^64
+        words ^= words >> np.uint64(32)  # so that the high bytes count as much as the low ones
+        keys[some] = words @ factors
+        wide = signatures[some].astype(np.float32)
+        squares[some] = np.einsum("ij,ij->i", wide, wide)  # at most 2,592: exact
+    return keys, squares
+
+
+def _join_distinct(
+    distinct: _Distinct, *, within: float, turns: Collection[Turn], progress: Progress | None
+) -> Iterator[_Near]:
+    """Compare tile by tile; the pairs are numbers of distinct signatures, not of rows."""
+    least = 1.0 - 2.0 * within**2 - _TOLERANCE
+    axes = _axes_for(distinct, least)
+    columns, rows = len(distinct.rows), distinct.new
+    short = np.zeros((rows + -rows % _TILE_ROWS, axes.shape[1] + 1), np.float32)
+    tile = _Tile(short.shape[1])
+    pending = _Pending(distinct, within)
+    total = sum(min(j + _TILE_COLUMNS, rows) for j in range(0, columns, _TILE_COLUMNS))
     done = 0
-    for i in range(0, n, block):
-        for j in range(i, n, block):
-            rows, columns = min(block, n - i), min(block, n - j)
-            bound, candidate = bounds[:rows, :columns], candidates[:rows, :columns]
-            np.matmul(left[i : i + rows], right[j : j + columns].T, out=bound)
-            np.greater_equal(bound, -_TOLERANCE, out=candidate)
-            a, b = np.divmod(np.flatnonzero(candidate), columns)
-            if i == j:
-                above = b > a
-                a, b = a[above], b[above]
-            yield from _exact(signatures, a + i, b + j, within=within)
-            done += bound.size
-            if progress is not None:
-                progress(min(done, total), total)
+    for j in range(0, columns, _TILE_COLUMNS):
+        block = [*_short(distinct, slice(j, j + _TILE_COLUMNS), axes, turns)]
+        below = min(j + _TILE_COLUMNS, rows)
+        short[j:below] = block[0][: max(0, below - j)]
+        for i in range(0, below, _TILE_ROWS):
+            for turn, others in zip(turns, block, strict=True):
+                a, b = tile.places(short[i : i + _TILE_ROWS], others, least)
+                pending.add(a + i, b + j, turn)
+            if pending.count >= _PENDING:
+                yield from pending.check()
+        done += below
+        if progress is not None:
+            progress(done, total)
+    yield from pending.check()
 
 
-def _exact(
-    signatures: Signature, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], *, within: float
-) -> Iterator[Pairs]:
-    for start in range(0, len(a), _CHECKED_AT_ONCE):
-        one, other = a[start : start + _CHECKED_AT_ONCE], b[start : start + _CHECKED_AT_ONCE]
-        distances = row_distances(signatures[one], signatures[other])
-        near = distances <= within
-        if near.any():
-            yield Pairs(one[near], other[near], distances[near])
+class _Tile:
+    """Room for the bounds of one tile, used again and again: fresh pages would cost more than the products.
+
+    A tile is multiplied in pieces so small that OpenBLAS takes one thread for each.  Its other threads would spin
+    while they wait for the next: with two of them the same tiles took 40 times as much CPU time on a busy machine.
+    """
+
+    def __init__(self, width: int) -> None:
+        rows, columns = next(piece for piece in _PIECES if piece[0] * piece[1] * width <= _ONE_THREAD)
+        self._width = width
+        self._piece = rows, columns
+        self._bounds = np.empty((_TILE_ROWS // rows, _TILE_COLUMNS // columns, rows, columns), np.float32)
+        self._passed = np.empty(self._bounds.shape, np.bool_)
+
+    def places(self, left: Short, right: Short, least: float) -> tuple[Numbers, Numbers]:
+        """Return rows and columns of a full tile where the product of the short vectors is at least `least`."""
+        rows, columns = self._piece
+        lefts = left.reshape(-1, 1, rows, self._width)
+        rights = right.reshape(1, -1, columns, self._width).transpose(0, 1, 3, 2)
+        np.matmul(lefts, rights, out=self._bounds)
+        np.greater_equal(self._bounds, least, out=self._passed)
+        piece, place = np.divmod(np.flatnonzero(self._passed), rows * columns)
+        across = _TILE_COLUMNS // columns
+        return piece // across * rows + place // columns, piece % across * columns + place % columns
 
 
-def _bound_vectors(signatures: Signature, *, within: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return left and right short vectors, float32, whose product is an upper bound of the expression above."""
-    axes = _principal_axes(signatures, count=_axes_for(within))
-    length = norms(signatures)
-    squares = length**2
-    projected = np.empty((len(signatures), axes.shape[1]))
-    for start in range(0, len(signatures), _BLOCK):
-        projected[start : start + _BLOCK] = signatures[start : start + _BLOCK] @ axes
-    rest = np.sqrt(np.maximum(squares - np.einsum("ij,ij->i", projected, projected), 0.0))
-    penalty = -(1.0 - within**2) * squares / 2.0
-    ones = np.ones(len(signatures))
-    common = (projected, rest[:, None], (within * length)[:, None])
-    left = np.concatenate([*common, penalty[:, None], ones[:, None]], axis=1, dtype=np.float32)
-    right = np.concatenate([*common, ones[:, None], penalty[:, None]], axis=1, dtype=np.float32)
-    return left, right
+class _Pending:
+    """Candidates that wait for their exact check; all turns of one pair of rows wait together."""
+
+    def __init__(self, distinct: _Distinct, within: float) -> None:
+        self.count = 0
+        self._distinct = distinct
+        self._rows = distinct.new
+        self._norms = np.sqrt(distinct.squares)
+        self._within = within
+        self._found: list[tuple[Turn, Numbers, Numbers]] = []
+
+    def add(self, a: Numbers, b: Numbers, turn: Turn) -> None:
+        """Take over pairs of signatures; those beyond the last, or met the other way round too, are left out."""
+        wanted = (a < b) & (a < self._rows) & (b < len(self._norms))
+        if wanted.any():
+            self._found.append((turn, a[wanted], b[wanted]))
+            self.count += len(self._found[-1][1])
+
+    def check(self) -> Iterator[_Near]:
+        """Yield the candidates that are matches, each pair with its best turn, and forget all."""
+        near = [pairs for turn, a, b in self._by_turn() for pairs in self._near(turn, a, b)]
+        several = len({turn for turn, _, _ in self._found}) > 1
+        self._found.clear()
+        self.count = 0
+        if several:
+            yield from _best(near)
+        else:
+            yield from near
+
+    def _by_turn(self) -> Iterator[tuple[Turn, Numbers, Numbers]]:
+        for wanted in sorted({turn for turn, _, _ in self._found}):
+            a = np.concatenate([a for turn, a, _ in self._found if turn is wanted])
+            b = np.concatenate([b for turn, _, b in self._found if turn is wanted])
+            yield wanted, a, b
+
+    def _near(self, turn: Turn, a: Numbers, b: Numbers) -> Iterator[_Near]:
+        norms, rows, squares, signatures = (
+            self._norms, self._distinct.rows, self._distinct.squares, self._distinct.signatures,
+        )  # fmt: skip
+        for start in range(0, len(a), _CHECKED_AT_ONCE):
+            i, j = a[start : start + _CHECKED_AT_ONCE], b[start : start + _CHECKED_AT_ONCE]
+            one = signatures[rows[i]].astype(np.float32)
+            other = turned(signatures[rows[j]], turn).astype(np.float32)
+            products = np.einsum("ij,ij->i", one, other).astype(np.float64)  # of whole numbers below 2^24: exact
+            together = norms[i] + norms[j]
+            apart = np.sqrt(squares[i] + squares[j] - 2.0 * products)
+            distances = np.minimum(apart, together) / together
+            near = distances <= self._within
+            if near.any():
+                turns = np.tile(np.array([turn, turn.inverse], np.uint8), (int(np.count_nonzero(near)), 1))
+                yield _Near(i[near], j[near], distances[near], turns)
 
 
-def _axes_for(within: float) -> int:
-    """More axes for a wider radius: fewer would let too many candidates pass, more would cost more than they save."""
-    return round(16 + 125 * within)
+def _best(found: Iterable[_Near]) -> Iterator[_Near]:
+    """Keep of each pair the turn of least distance; upright before others, and the first of the enumeration."""
+    parts = [*found]
+    if not parts:
+        return
+    a, b, distances, turns = (
+        np.concatenate([getattr(pairs, name) for pairs in parts]) for name in ("a", "b", "distances", "turns")
+    )
+    of_b, of_a = (np.lexsort((turns[:, side], distances, b, a)) for side in (0, 1))
+    a, b = a[of_b], b[of_b]
+    first = np.ones(len(a), np.bool_)
+    first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
+    best = np.stack([turns[of_b[first], 0], turns[of_a[first], 1]], axis=1)
+    yield _Near(a[first], b[first], distances[of_b[first]], best)
 
 
-def _principal_axes(signatures: Signature, *, count: int) -> npt.NDArray[np.float64]:
-    """Return orthonormal axes, shape (648, count), that hold most of the length of a sample.
+def _short(distinct: _Distinct, some: slice, axes: npt.NDArray[np.float64], turns: Collection[Turn]) -> Iterator[Short]:
+    """Yield the short vectors of some signatures turned in these ways, shape (n, axes + 1).
+
+    The rest of a full tile is zeros.  Instead of the signatures the axes are turned, back: the products are the same.
+    """
+    wide = distinct.signatures[distinct.rows[some]].astype(np.float64)
+    wide /= np.sqrt(distinct.squares[some])[:, None]
+    for turn in turns:
+        projected = _product(wide, turned(axes.T, turn.inverse).T)
+        short = np.zeros((_TILE_COLUMNS, axes.shape[1] + 1), np.float32)
+        short[: len(wide), :-1] = projected
+        short[: len(wide), -1] = _rest(projected)
+        yield short
+
+
+def _rest(projected: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return what of the length 1 the axes leave over."""
+    rest: npt.NDArray[np.float64] = np.sqrt(np.maximum(1.0 - np.einsum("ij,ij->i", projected, projected), 0.0))
+    return rest
+
+
+def _product(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Multiply matrices some rows at a time, so that OpenBLAS takes one thread (see _Tile)."""
+    product = np.empty((len(a), b.shape[1]))
+    step = max(1, _ONE_THREAD // b.size)
+    for start in range(0, len(a), step):
+        np.matmul(a[start : start + step], b, out=product[start : start + step])
+    return product
+
+
+def _axes_for(distinct: _Distinct, least: float) -> npt.NDArray[np.float64]:
+    """Return so many principal axes that products and exact checks together take the least time, by a sample.
+
+    The wider the radius, the more axes: with fewer too many candidates pass.
+    """
+    step = -(-len(distinct.rows) // _SAMPLE)
+    axes = _principal_axes(distinct.signatures[distinct.rows[::step]], count=_AXES[-1])
+    step = -(-len(distinct.rows) // _SAMPLED_PAIRS)
+    wide = distinct.signatures[distinct.rows[::step]] / np.sqrt(distinct.squares[::step])[:, None]
+    projected = _product(wide, axes)
+    bound = np.zeros((len(wide), len(wide)))
+    least_cost, best, before = np.inf, 0, 0
+    for count in _AXES:
+        if count > least_cost:
+            break
+        bound += _product(projected[:, before:count], projected[:, before:count].T)
+        rest = _rest(projected[:, :count])
+        share = (np.count_nonzero(bound >= least - np.outer(rest, rest)) - len(wide)) / len(wide) ** 2
+        cost = count + _CHECK_COST * share
+        if cost < least_cost:
+            least_cost, best = cost, count
+        before = count
+    return axes[:, :best]
+
+
+def _principal_axes(sample: Signature, *, count: int) -> npt.NDArray[np.float64]:
+    """Return orthonormal axes, shape (648, count), that hold most of the length of some signatures, the first the most.
 
     Three rounds of subspace iteration: they serve as well as exact axes, and take a tenth of the time to find.
     """
-    step = -(-len(signatures) // _SAMPLE)
-    sample = signatures[::step].astype(np.float64)
-    moments = sample.T @ sample
-    axes = np.random.default_rng(0).normal(size=(signatures.shape[1], count))
+    moments = np.zeros((9, 9, LENGTH // 9, LENGTH // 9))
+    for start in range(0, len(sample), 48):
+        some = sample[start : start + 48].T.astype(np.float64).reshape(9, LENGTH // 9, -1)
+        moments += np.matmul(some[:, None], some.transpose(0, 2, 1)[None])
+    whole = moments.transpose(0, 2, 1, 3).reshape(LENGTH, LENGTH)
+    axes = np.random.default_rng(0).normal(size=(LENGTH, count))
     for _ in range(3):
-        axes, _ = np.linalg.qr(moments @ axes)
+        axes = _orthonormal(_product(whole, axes))
     return axes
+
+
+def _orthonormal(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Make columns orthonormal one after the other (Gram and Schmidt, twice against errors of rounding).
+
+    Columns that depend on those before become zeros: such an axis holds nothing, and does no harm.
+    """
+    axes = np.zeros_like(columns.T)
+    for number, column in enumerate(columns.T):
+        rest = column
+        for _ in range(2):
+            rest = rest - (axes[:number] * (axes[:number] * rest).sum(axis=1)[:, None]).sum(axis=0)
+        length = np.sqrt((rest * rest).sum())
+        if length > 1e-9 * np.sqrt((column * column).sum()):
+            axes[number] = rest / length
+    return axes.T

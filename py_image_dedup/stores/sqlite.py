@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -15,14 +16,15 @@ import numpy as np
 
 from py_image_dedup import signature
 from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
-from py_image_dedup.model import Content, Facts, File, Look, Match, Record
+from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
-from py_image_dedup.stores.join import join
+from py_image_dedup.stores.matches import Hashes, matches
 
 _APPLICATION = 0x70696464  # "pidd": marks the file as ours
 _VERSION = 1
 _PAGE = 5000
 _PARAMETERS = 500  # hashes or paths asked for at once
+_ROWS_PER_LOOKUP = 10
 
 _SCHEMA = """
 CREATE TABLE files (
@@ -189,22 +191,53 @@ class SqliteStore:
         rows = self._select_in("SELECT hash, thumbnail FROM contents WHERE hash IN", map(bytes.fromhex, contents))
         return {content.hex(): _thumbnail(thumbnail) for content, thumbnail in rows}
 
-    def similar(self, contents: Collection[str], *, within: float, progress: Progress | None = None) -> Iterator[Match]:
+    def similar(
+        self,
+        contents: Collection[str],
+        *,
+        within: float,
+        new: Collection[str] | None = None,
+        orientations: Collection[Turn] = (),
+        progress: Progress | None = None,
+    ) -> Iterator[Match]:
         """Yield every pair of different contents among these that is at most `within` apart, by the exact join."""
-        hashes: list[bytes] = []
-        vectors = bytearray()
-        for content, vector in self._select_in(
-            "SELECT content, vector FROM signatures WHERE kind = ? AND version = ? AND content IN",
-            map(bytes.fromhex, sorted(set(contents))),
-            first=(signature.KIND, signature.VERSION),
-        ):
+        hashes, signatures = self._signatures(contents if isinstance(contents, AbstractSet) else frozenset(contents))
+        yield from matches(hashes, signatures, within=within, new=new, orientations=orientations, progress=progress)
+
+    def _signatures(self, contents: AbstractSet[str]) -> tuple[Hashes, signature.Signature]:
+        """Read the signatures of these contents, in the order of their hashes.
+
+        Where a good part of all is wanted the table is read through: looking up one hash takes as long as reading on
+        over some ten rows.
+        """
+        ((known,),) = self._select("SELECT count(*) FROM contents", ())
+        if len(contents) * _ROWS_PER_LOOKUP > known:
+            rows: Iterator[tuple[bytes, bytes]] = (row for row in self._all_signatures() if row[0].hex() in contents)
+        else:
+            rows = self._select_in(
+                "SELECT content, vector FROM signatures WHERE kind = ? AND version = ? AND content IN",
+                sorted(map(bytes.fromhex, contents)),
+                first=(signature.KIND, signature.VERSION),
+                then="ORDER BY content",
+            )
+        hashes, vectors = Hashes(), bytearray()
+        for content, vector in rows:
             hashes.append(content)
             vectors += vector
-        signatures = np.frombuffer(vectors, np.int8).reshape(-1, signature.LENGTH)
-        for pairs in join(signatures, within=within, progress=progress):
-            for a, b, distance in zip(pairs.a, pairs.b, pairs.distances, strict=True):
-                one, other = sorted((hashes[a].hex(), hashes[b].hex()))
-                yield Match(one, other, float(distance))
+        return hashes, np.frombuffer(vectors, np.int8).reshape(-1, signature.LENGTH)
+
+    def _all_signatures(self) -> Iterator[tuple[bytes, bytes]]:
+        after = b""
+        while True:
+            rows = self._select(
+                "SELECT content, vector FROM signatures WHERE kind = ? AND version = ? AND content > ? "
+                "ORDER BY content LIMIT ?",
+                (signature.KIND, signature.VERSION, after, _PAGE),
+            )
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1][0]
 
     def looks(self, pairs: Collection[tuple[str, str]], *, version: int) -> dict[tuple[str, str], Look]:
         """Return what is remembered of these pairs of contents."""
@@ -257,12 +290,14 @@ class SqliteStore:
         with self._database() as database:
             return database.execute(statement, parameters).fetchall()
 
-    def _select_in(self, statement: str, keys: Iterable[bytes], *, first: tuple[Any, ...] = ()) -> Iterator[Any]:
+    def _select_in(
+        self, statement: str, keys: Iterable[bytes], *, first: tuple[Any, ...] = (), then: str = ""
+    ) -> Iterator[Any]:
         """Run a statement that ends in IN for all keys, some hundreds at a time."""
         wanted = list(keys)
         for start in range(0, len(wanted), _PARAMETERS):
             some = wanted[start : start + _PARAMETERS]
-            yield from self._select(f"{statement} ({', '.join('?' * len(some))})", (*first, *some))
+            yield from self._select(f"{statement} ({', '.join('?' * len(some))}) {then}", (*first, *some))
 
 
 @contextmanager

@@ -7,14 +7,16 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pictures
 import pytest
 from records import altered, content, digest, file, pairs_within, record, records, signatures
 
 from py_image_dedup import signature
-from py_image_dedup.model import Content, Facts, File, Look, Match, Record
+from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.stores.elastic import ElasticStore
 from py_image_dedup.stores.interface import Store
 from py_image_dedup.stores.sqlite import SqliteStore
@@ -360,18 +362,21 @@ def test_streams_each_file_once_while_files_go_and_come(store: Store) -> None:
 # Similar pictures
 
 
-def album() -> np.ndarray[tuple[int, int], np.dtype[np.int8]]:
+Signatures = np.ndarray[tuple[int, int], np.dtype[np.int8]]
+
+
+def album() -> Signatures:
     """Signatures of pictures and of their copies at all distances, and of such as are hard to find."""
-    pictures = list(signatures(150, seed=1))
-    copies = [altered(pictures[n], share, seed=n) for n in range(40) for share in (0.005, 0.03, 0.1, 0.2, 0.3, 0.45)]
+    photos = list(signatures(150, seed=1))
+    copies = [altered(photos[n], share, seed=n) for n in range(40) for share in (0.005, 0.03, 0.1, 0.2, 0.3, 0.45)]
     one_hot = np.eye(signature.LENGTH, dtype=np.int8)[:30]
     low = np.zeros((30, signature.LENGTH), np.int8)
     for row, values in enumerate(low):
         values[[0, row % 5, row % 7, row]] = 1
     zeros = np.zeros((3, signature.LENGTH), np.int8)
-    twins = [pictures[50]] * 20
-    opposites = [-pictures[0], -pictures[1]]
-    return np.array([*pictures, *copies, *one_hot, *(2 * one_hot[:5]), *low, *zeros, *twins, *opposites], np.int8)
+    twins = [photos[50]] * 20
+    opposites = [-photos[0], -photos[1]]
+    return np.array([*photos, *copies, *one_hot, *(2 * one_hot[:5]), *low, *zeros, *twins, *opposites], np.int8)
 
 
 def by_number(matches: list[Match], hashes: list[str]) -> set[tuple[int, int]]:
@@ -421,6 +426,78 @@ def test_compares_only_what_it_is_asked_for(store: Store) -> None:
     assert by_number(list(store.similar(hashes, within=0.35)), hashes) == pairs_within(vectors[asked], 0.35)
     assert by_number(list(store.similar(hashes * 2, within=0.35)), hashes) == pairs_within(vectors[asked], 0.35)
     assert list(store.similar(hashes[:1], within=1.0)) == []
+
+
+def test_finds_what_is_near_to_something_new(store: Store) -> None:
+    vectors = album()
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+    store.put(some)
+    for radius in (0.1, 0.35):
+        everything = set(store.similar(hashes, within=radius))
+        for new in (set[str](), {hashes[0]}, set(hashes[1::9]), {hashes[-30]}, set(hashes)):
+            expected = {match for match in everything if {match.a, match.b} & new}
+            found = list(store.similar(hashes, within=radius, new=new))
+            assert set(found) == expected
+            assert len(found) == len(expected)
+            assert set(store.similar(hashes, within=radius, new=[*new, digest("?")])) == expected
+    asked = hashes[::2]
+    matches = list(store.similar(asked, within=0.35, new=hashes[:100]))
+    assert matches
+    assert {name for match in matches for name in match[:2]} <= set(asked)
+
+
+def turned_album() -> tuple[Signatures, Signatures]:
+    """Signatures, and copies of them turned in all ways, some of them altered besides; a few are symmetric."""
+    upright = np.array([*signatures(40, seed=6)], np.int8)
+    upright[:4] = signature.turned(upright[:4], Turn.HALF) // 2 + upright[:4] // 2
+    turns = [Turn(1 + row % 8) for row in range(len(upright))]
+    copies = np.array([signature.turned(upright[row : row + 1], turn)[0] for row, turn in enumerate(turns)])
+    copies[::3] = [altered(vector, 0.05, seed=row) for row, vector in enumerate(copies[::3])]
+    return upright, copies
+
+
+def test_finds_turned_copies(store: Store) -> None:
+    vectors = np.concatenate(turned_album())
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+    row_of = {name: row for row, name in enumerate(hashes)}
+    store.put(some)
+    for orientations in ((), (Turn.HALF,), (Turn.CLOCKWISE,), tuple(Turn)):
+        turns = sorted({Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)})
+        for radius in (0.0, 0.25):
+            expected = set()
+            for a, b in combinations(sorted(hashes), 2):
+                one, other = vectors[row_of[a]], vectors[row_of[b]][None]
+                apart, turn = min((signature.distance(one, signature.turned(other, turn)[0]), turn) for turn in turns)
+                if apart <= radius:
+                    expected.add(Match(a, b, apart, turn))
+            found = list(store.similar(hashes, within=radius, orientations=orientations))
+            assert set(found) == expected
+            assert len(found) == len(expected)
+            new = set(hashes[3::7])
+            assert set(store.similar(hashes, within=radius, orientations=orientations, new=new)) == {
+                match for match in expected if {match.a, match.b} & new
+            }
+    assert {match.turn for match in found} == set(Turn)
+
+
+@pytest.mark.parametrize("turn", list(Turn), ids=lambda turn: turn.name.lower())
+def test_tells_how_the_second_picture_must_be_turned(store: Store, turn: Turn) -> None:
+    """A picture and its copy, turned by pixels: done to b, the turn makes it look like a, whichever comes first."""
+    grey = np.asarray(pictures.photo(7).convert("L").resize((256, 256))) / 255
+    turned_grey = np.ascontiguousarray(pictures.TURNED[turn](grey))
+    for order in ([grey, turned_grey], [turned_grey, grey]):
+        names = sorted(digest(f"{number} {order[0] is grey}") for number in range(2))
+        greys = dict(zip(names, order, strict=True))
+        store.put(
+            [
+                Record(file(f"/{name}", content=name), replace(content("x", signature.goldberg(pixels)), hash=name))
+                for name, pixels in greys.items()
+            ]
+        )
+        (match,) = store.similar(names, within=0.3, orientations=list(Turn))
+        assert np.array_equal(pictures.TURNED[match.turn](greys[match.b]), greys[match.a])
 
 
 def test_tells_how_far_it_is(store: Store) -> None:

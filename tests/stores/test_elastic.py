@@ -25,8 +25,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import altered, content, file, pairs_within, record, records, signatures
 
+from py_image_dedup import signature
 from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
-from py_image_dedup.model import File, Record
+from py_image_dedup.model import File, Record, Turn
 from py_image_dedup.stores.elastic import ElasticStore, connection, mapping
 from py_image_dedup.stores.elastic.connection import Connection
 
@@ -212,6 +213,27 @@ def test_finds_300_identical_signatures_by_the_graph(open_store: Open, *, backwa
     by_graph = found(open_store(exact_up_to=0), vectors, 0.25)
     assert by_graph <= true
     assert len(by_graph) >= 0.99 * len(true)
+
+
+@needs_server
+def test_asks_the_graph_about_new_and_turned_pictures(open_store: Open) -> None:
+    """Of more contents than are read, those that are new are asked for, each way it may be turned."""
+    upright = np.array([*signatures(200, seed=13)], np.int8)
+    turns = [Turn(1 + row % 8) for row in range(len(upright))]
+    copies = [signature.turned(upright[row : row + 1], turn)[0] for row, turn in enumerate(turns)]
+    some = records(np.array([*upright, *copies], np.int8))
+    hashes = [one.file.content for one in some]
+    store = open_store(exact_up_to=0)
+    store.put(some)
+    told: list[tuple[int, int]] = []
+    for new in (None, hashes[10:30], hashes[205:206]):
+        for orientations in ((), (Turn.CLOCKWISE,), tuple(Turn)):
+            expected = open_store().similar(hashes, within=0.2, new=new, orientations=orientations)
+            found = store.similar(
+                hashes, within=0.2, new=new, orientations=orientations, progress=lambda *far: told.append(far)
+            )
+            assert sorted(found) == sorted(expected)
+        assert told[-1] == (len(new or hashes), len(new or hashes))
 
 
 @needs_server

@@ -3,6 +3,7 @@
 import time
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from py_image_dedup.signature import LENGTH, Signature, distance, distances
+from py_image_dedup.model import Turn
+from py_image_dedup.signature import LENGTH, Signature, distance, distances, norms, turned
 from py_image_dedup.stores import join as module
 from py_image_dedup.stores.join import join
 
@@ -28,12 +30,14 @@ def brute_force(signatures: Signature, within: float) -> dict[tuple[int, int], f
     return found
 
 
-def joined(signatures: Signature, within: float) -> dict[tuple[int, int], float]:
+def joined(signatures: Signature, within: float, **options: Any) -> dict[tuple[int, int], float]:
     """Return what the join yields, once it is made sure that each pair comes once and in order."""
     found: dict[tuple[int, int], float] = {}
-    for pairs in join(signatures, within=within):
+    for pairs in join(signatures, within=within, **options):
         assert pairs.a.dtype == pairs.b.dtype == np.int64
         assert pairs.distances.dtype == np.float64
+        assert pairs.turns.dtype == np.uint8
+        assert (pairs.turns == Turn.UPRIGHT).all()
         for a, b, apart in zip(pairs.a.tolist(), pairs.b.tolist(), pairs.distances.tolist(), strict=True):
             assert a < b
             assert (a, b) not in found
@@ -116,7 +120,11 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make blocks so small that a few rows fill many of them, and take no time to find axes."""
     monkeypatch.setattr(module, "_principal_axes", any_axes)
-    monkeypatch.setattr(module, "_BLOCK", 16)
+    monkeypatch.setattr(module, "_TILE_ROWS", 8)
+    monkeypatch.setattr(module, "_TILE_COLUMNS", 16)
+    monkeypatch.setattr(module, "_PIECES", ((4, 8),))
+    monkeypatch.setattr(module, "_READ_AT_ONCE", 3)
+    monkeypatch.setattr(module, "_PENDING", 10)
     monkeypatch.setattr(module, "_CHECKED_AT_ONCE", 7)
     monkeypatch.setattr(module, "_YIELDED_AT_ONCE", 5)
 
@@ -152,11 +160,15 @@ def test_equals_brute_force_with_axes_of_its_own(
 @pytest.mark.parametrize("rows", [1, 10, 1000])
 @pytest.mark.parametrize("count", [16, 141])
 def test_axes_are_orthonormal(rows: int, count: int) -> None:
-    """The axes are at right angles and of length 1, also where there are fewer signatures than axes."""
+    """The axes are at right angles and of length 1, or nothing where there are fewer signatures than axes."""
     for make in MAKERS:
-        axes = module._principal_axes(make(np.random.default_rng(1), rows), count=count)
+        signatures = make(np.random.default_rng(1), rows)
+        axes = module._principal_axes(signatures, count=count)
         assert axes.shape == (LENGTH, count)
-        assert np.abs(axes.T @ axes - np.eye(count)).max() < 1e-9
+        products = axes.T @ axes
+        assert np.abs(products - np.diag(np.rint(np.diag(products)))).max() < 1e-9
+        if rows < count:
+            assert np.abs(norms(signatures) - np.sqrt(((signatures @ axes) ** 2).sum(axis=1))).max() < 1e-6
 
 
 def test_equals_brute_force_where_axes_come_from_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,6 +351,89 @@ def test_input_is_left_alone() -> None:
     view.flags.writeable = False
     assert joined(view, 0.35) == brute_force(before, 0.35)
     assert (view == before).all()
+
+
+def test_signatures_with_one_key_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the keys of different rows are equal by chance, nothing is lost, taken for equal, or met twice."""
+    keys = module._keys
+    monkeypatch.setattr(module, "_keys", lambda rows: (keys(rows)[0] % np.uint64(3), keys(rows)[1]))
+    rng = np.random.default_rng(8)
+    signatures = np.concatenate([pictures(rng, 60), adversarial(rng, 60)])[rng.integers(120, size=200)]
+    for within in (0.0, 0.25, 1.0):
+        assert joined(signatures, within) == brute_force(signatures, within)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 1.0])
+def test_pairs_with_a_new_row(make: Callable[[np.random.Generator, int], Signature], share: float) -> None:
+    """With some rows new, exactly the pairs that hold one of them are found, copies of copies included."""
+    rng = np.random.default_rng(21)
+    for count in (2, 17, 120):
+        signatures = make(rng, count)
+        signatures = signatures[rng.integers(count, size=count)]
+        new = rng.random(count) < share
+        for within in (0.0, 0.25, 1.0):
+            expected = {pair: apart for pair, apart in brute_force(signatures, within).items() if new[[*pair]].any()}
+            assert joined(signatures, within, new=new) == expected
+
+
+Found = tuple[float, Turn]
+
+
+def turned_brute_force(signatures: Signature, within: float, turns: set[Turn]) -> dict[tuple[int, int], Found]:
+    """Compare every row to all turns of every other one, the slow way."""
+    found: dict[tuple[int, int], Found] = {}
+    for turn in sorted(turns):
+        others = turned(signatures, turn)
+        for a in range(len(signatures) - 1):
+            apart = distances(signatures[a], others[a + 1 :])
+            wanted = (apart <= within) & signatures[a].any() & signatures[a + 1 :].any(axis=1)
+            for step in np.flatnonzero(wanted).tolist():
+                pair = a, a + 1 + step
+                found[pair] = min(found.get(pair, (2.0, Turn.UPRIGHT)), (float(apart[step]), turn))
+    return found
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize(
+    ("orientations", "turns"),
+    [
+        (tuple(Turn), set(Turn)),
+        ((Turn.CLOCKWISE,), {Turn.UPRIGHT, Turn.CLOCKWISE, Turn.COUNTERCLOCKWISE}),
+        ((Turn.HALF, Turn.HALF, Turn.MIRRORED), {Turn.UPRIGHT, Turn.HALF, Turn.MIRRORED}),
+    ],
+)
+def test_turned_copies(
+    make: Callable[[np.random.Generator, int], Signature], orientations: tuple[Turn, ...], turns: set[Turn]
+) -> None:
+    """Each pair comes once with the turn that brings it nearest, whether rows are new or not, symmetric ones too."""
+    rng = np.random.default_rng(22)
+    upright = make(rng, 40)
+    symmetric = np.clip(upright[:8].astype(int) + turned(upright[:8], Turn.HALF), -2, 2).astype(np.int8)
+    upright = np.concatenate([upright, symmetric])
+    copies = [turned(upright[row : row + 1], Turn(int(rng.integers(1, 9))))[0] for row in rng.integers(48, size=80)]
+    signatures = rng.permutation(np.concatenate([upright, np.array(copies)]))
+    new = rng.random(len(signatures)) < 0.3
+    for within in (0.0, 0.25, 1.0):
+        expected = turned_brute_force(signatures, within, turns)
+        found = joined_turned(signatures, within, orientations=orientations)
+        assert found == expected
+        found = joined_turned(signatures, within, orientations=orientations, new=new)
+        assert found == {pair: how for pair, how in expected.items() if new[[*pair]].any()}
+
+
+def joined_turned(signatures: Signature, within: float, **options: Any) -> dict[tuple[int, int], Found]:
+    """Return what the join yields with turns."""
+    found: dict[tuple[int, int], Found] = {}
+    for pairs in join(signatures, within=within, **options):
+        columns = (pairs.a.tolist(), pairs.b.tolist(), pairs.distances.tolist(), pairs.turns.tolist())
+        for a, b, apart, turn in zip(*columns, strict=True):
+            assert a < b
+            assert (a, b) not in found
+            found[a, b] = apart, Turn(turn)
+    return found
 
 
 @pytest.mark.usefixtures("small_blocks")

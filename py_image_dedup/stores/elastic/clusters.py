@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from hashlib import blake2b
 
 from py_image_dedup.signature import Signature
@@ -20,6 +20,7 @@ Near = Callable[[Signature], Iterable[tuple[int, list[str]]]]
 
 def clusters(
     contents: Sequence[str],
+    asked: Sized,
     pages: Iterable[tuple[list[str], Signature]],
     near: Near,
     *,
@@ -27,28 +28,29 @@ def clusters(
 ) -> Iterator[list[str]]:
     """Yield the contents that hang together, two or more at a time.
 
-    `pages` are the contents with their signatures, one row each.  Of contents with equal signatures one is asked for.
+    `pages` are those that are `asked` about, all or some of the contents, with their signatures, one row each.  Of
+    contents with equal signatures one is asked for.
     """
     number_of = {content: number for number, content in enumerate(contents)}
     links = Links(len(contents))
     first_of: dict[bytes, int] = {}
     done = 0
     for page, signatures in pages:
-        asked = []
+        singled = []
         for row, content in enumerate(page):
             number = number_of[content]
             first = first_of.setdefault(blake2b(signatures[row].tobytes(), digest_size=16).digest(), number)
             links.add(number, first)
             if first == number and signatures[row].any():
-                asked.append(row)
-        for row, neighbours in near(signatures[asked]):
-            here = number_of[page[asked[row]]]
+                singled.append(row)
+        for row, neighbours in near(signatures[singled]):
+            here = number_of[page[singled[row]]]
             for neighbour in neighbours:
                 if neighbour in number_of:  # the store holds others too
                     links.add(here, number_of[neighbour])
         done += len(page)
         if progress is not None:
-            progress(done, len(contents))
+            progress(done, len(asked))
     for cluster in links.clusters():
         yield [contents[number] for number in cluster]
 

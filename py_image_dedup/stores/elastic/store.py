@@ -11,13 +11,13 @@ from typing import Self
 import numpy as np
 
 from py_image_dedup import signature
-from py_image_dedup.model import Content, Facts, File, Look, Match, Record
-from py_image_dedup.signature import Signature
+from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
+from py_image_dedup.signature import Signature, turned
 from py_image_dedup.stores.elastic import mapping
 from py_image_dedup.stores.elastic.clusters import clusters
 from py_image_dedup.stores.elastic.connection import Connection, Document, parts
 from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
-from py_image_dedup.stores.join import join
+from py_image_dedup.stores.matches import matches
 
 _PAGE = 5000  # signatures read at once
 _EXACT_UP_TO = 500_000
@@ -168,36 +168,53 @@ class ElasticStore:
         found = self._connection.get(self._contents, contents, fields=["thumbnail"])
         return {content: mapping.thumbnail_of(document) for content, document in found}
 
-    def similar(self, contents: Collection[str], *, within: float, progress: Progress | None = None) -> Iterator[Match]:
+    def similar(
+        self,
+        contents: Collection[str],
+        *,
+        within: float,
+        new: Collection[str] | None = None,
+        orientations: Collection[Turn] = (),
+        progress: Progress | None = None,
+    ) -> Iterator[Match]:
         """Yield every pair of different contents among these that is at most `within` apart.
 
         Up to ``exact_up_to`` contents their signatures are read and joined here: that misses nothing, and is faster
-        than the server's search besides.  Of more, the server's approximate search tells which hang together, and
-        each such cluster is joined.
+        than the server's search besides.  Of more, the server's approximate search tells which hang together (for
+        each that is new, and for each turn of it), and each such cluster is joined.
         """
         hashes = sorted(set(contents))
+        joined = partial(self._joined, within=within, new=new, orientations=orientations)
         if len(hashes) <= self._exact_up_to:
-            yield from self._joined(hashes, within, progress)
+            yield from joined(hashes, progress=progress)
             return
+        turns = {Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)}
+        asked = hashes if new is None else sorted(set(new).intersection(hashes))
         batch: list[str] = []
-        for cluster in clusters(hashes, self._signatures(hashes), partial(self._near, within), progress=progress):
+        for cluster in clusters(
+            hashes, asked, self._signatures(asked), partial(self._near, within, turns), progress=progress
+        ):
             if len(batch) + len(cluster) > _CLUSTERED:
-                yield from self._joined(batch, within)
+                yield from joined(sorted(batch))
                 batch = []
             batch += cluster
-        yield from self._joined(batch, within)
+        yield from joined(sorted(batch))
 
-    def _joined(self, contents: list[str], within: float, progress: Progress | None = None) -> Iterator[Match]:
-        names: list[str] = []
-        vectors = bytearray()
-        for page, signatures in self._signatures(contents):
-            names += page
-            vectors += signatures.tobytes()
-        together = np.frombuffer(vectors, np.int8).reshape(-1, signature.LENGTH)
-        for pairs in join(together, within=within, progress=progress):
-            for a, b, distance in zip(pairs.a, pairs.b, pairs.distances, strict=True):
-                one, other = sorted((names[a], names[b]))
-                yield Match(one, other, float(distance))
+    def _joined(
+        self,
+        contents: list[str],
+        *,
+        within: float,
+        new: Collection[str] | None,
+        orientations: Collection[Turn],
+        progress: Progress | None = None,
+    ) -> Iterator[Match]:
+        """Join contents, which are in order; one without a signature is left as zeros, which match nothing."""
+        row_of = {content: row for row, content in enumerate(contents)}
+        signatures = np.zeros((len(contents), signature.LENGTH), np.int8)
+        for page, values in self._signatures(contents):
+            signatures[[row_of[content] for content in page]] = values
+        yield from matches(contents, signatures, within=within, new=new, orientations=orientations, progress=progress)
 
     def _signatures(self, contents: Sequence[str]) -> Iterator[tuple[list[str], Signature]]:
         """Read the signatures of the current version page by page: hashes, and as many rows."""
@@ -213,8 +230,12 @@ class ElasticStore:
                 encoded = [hit["fields"]["signature_bytes"][0] for hit in hits]
                 yield [hit["_id"] for hit in hits], mapping.signatures_of(encoded)
 
-    def _near(self, within: float, signatures: Signature) -> Iterator[tuple[int, list[str]]]:
-        """Yield, for each row, the contents the server finds within the radius; several times if there are many."""
+    def _near(self, within: float, turns: Collection[Turn], signatures: Signature) -> Iterator[tuple[int, list[str]]]:
+        """Yield, for each row turned each way, the contents the server finds near; several times if there are many."""
+        for turn in turns:
+            yield from self._near_as_is(within, turned(signatures, turn))
+
+    def _near_as_is(self, within: float, signatures: Signature) -> Iterator[tuple[int, list[str]]]:
         rows: Sequence[int] = range(len(signatures))
         k = _NEIGHBOURS
         while rows:

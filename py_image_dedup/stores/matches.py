@@ -1,0 +1,57 @@
+"""From contents with their signatures to matches: what the exact way of every store has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import numpy as np
+
+from py_image_dedup.model import Match, Turn
+from py_image_dedup.signature import Signature
+from py_image_dedup.stores.interface import Progress
+from py_image_dedup.stores.join import join
+
+_HASH_BYTES: Final = 32
+_TURN_OF: Final = {int(turn): turn for turn in Turn}
+
+
+class Hashes:
+    """Hashes kept as 32 bytes each, one after the other: hex strings of a million take more than 100 MB."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def append(self, content: bytes) -> None:
+        """Add a hash at the end."""
+        self._bytes += content
+
+    def __len__(self) -> int:
+        return len(self._bytes) // _HASH_BYTES
+
+    def __getitem__(self, number: int) -> str:
+        return self._bytes[number * _HASH_BYTES : (number + 1) * _HASH_BYTES].hex()
+
+
+def matches(
+    hashes: Hashes | Sequence[str],
+    signatures: Signature,
+    *,
+    within: float,
+    new: Collection[str] | None = None,
+    orientations: Collection[Turn] = (),
+    progress: Progress | None = None,
+) -> Iterator[Match]:
+    """Yield all pairs of contents that are at most `within` apart, by the exact join; see :class:`Store`.
+
+    `hashes` in ascending order; `signatures`, int8, shape (n, 648), one row for each.
+    """
+    is_new = None
+    if new is not None:
+        wanted = new if isinstance(new, AbstractSet) else frozenset(new)
+        is_new = np.fromiter((hashes[row] in wanted for row in range(len(hashes))), np.bool_, len(hashes))
+    for pairs in join(signatures, within=within, new=is_new, orientations=orientations, progress=progress):
+        columns = (pairs.a.tolist(), pairs.b.tolist(), pairs.distances.tolist(), pairs.turns.tolist())
+        for a, b, distance, turn in zip(*columns, strict=True):
+            yield Match(hashes[a], hashes[b], distance, _TURN_OF[turn])
