@@ -188,7 +188,7 @@ def _join_distinct(
     columns, rows = len(distinct.rows), distinct.new
     short = np.zeros((rows + -rows % _TILE_ROWS, axes.shape[1] + 1), np.float32)
     tile = _Tile(short.shape[1])
-    pending = _Pending(distinct, within)
+    pending = _Pending(distinct, tile, within)
     total = sum(min(j + _TILE_COLUMNS, rows) for j in range(0, columns, _TILE_COLUMNS))
     done = 0
     for j in range(0, columns, _TILE_COLUMNS):
@@ -197,8 +197,7 @@ def _join_distinct(
         short[j:below] = block[0][: max(0, below - j)]
         for i in range(0, below, _TILE_ROWS):
             for turn, others in zip(turns, block, strict=True):
-                a, b = tile.places(short[i : i + _TILE_ROWS], others, least)
-                pending.add(a + i, b + j, turn)
+                pending.add(tile.hits(short[i : i + _TILE_ROWS], others, least), i, j, turn)
             if pending.count >= _PENDING:
                 yield from pending.check()
         done += below
@@ -221,14 +220,19 @@ class _Tile:
         self._bounds = np.empty((_TILE_ROWS // rows, _TILE_COLUMNS // columns, rows, columns), np.float32)
         self._passed = np.empty(self._bounds.shape, np.bool_)
 
-    def places(self, left: Short, right: Short, least: float) -> tuple[Numbers, Numbers]:
-        """Return rows and columns of a full tile where the product of the short vectors is at least `least`."""
+    def hits(self, left: Short, right: Short, least: float) -> Numbers:
+        """Return where in a full tile the product of the short vectors is at least `least`; see :meth:`places`."""
         rows, columns = self._piece
         lefts = left.reshape(-1, 1, rows, self._width)
         rights = right.reshape(1, -1, columns, self._width).transpose(0, 1, 3, 2)
         np.matmul(lefts, rights, out=self._bounds)
         np.greater_equal(self._bounds, least, out=self._passed)
-        piece, place = np.divmod(np.flatnonzero(self._passed), rows * columns)
+        return np.flatnonzero(self._passed)
+
+    def places(self, hits: Numbers) -> tuple[Numbers, Numbers]:
+        """Return the rows and columns, within the tile, of hits."""
+        rows, columns = self._piece
+        piece, place = np.divmod(hits, rows * columns)
         across = _TILE_COLUMNS // columns
         return piece // across * rows + place // columns, piece % across * columns + place % columns
 
@@ -236,25 +240,24 @@ class _Tile:
 class _Pending:
     """Candidates that wait for their exact check; all turns of one pair of rows wait together."""
 
-    def __init__(self, distinct: _Distinct, within: float) -> None:
+    def __init__(self, distinct: _Distinct, tile: _Tile, within: float) -> None:
         self.count = 0
         self._distinct = distinct
-        self._rows = distinct.new
         self._norms = np.sqrt(distinct.squares)
+        self._tile = tile
         self._within = within
-        self._found: list[tuple[Turn, Numbers, Numbers]] = []
+        self._found: list[tuple[Turn, int, int, Numbers]] = []
 
-    def add(self, a: Numbers, b: Numbers, turn: Turn) -> None:
-        """Take over pairs of signatures; those beyond the last, or met the other way round too, are left out."""
-        wanted = (a < b) & (a < self._rows) & (b < len(self._norms))
-        if wanted.any():
-            self._found.append((turn, a[wanted], b[wanted]))
-            self.count += len(self._found[-1][1])
+    def add(self, hits: Numbers, i: int, j: int, turn: Turn) -> None:
+        """Take over the hits of the tile whose upper left corner is (i, j)."""
+        if len(hits):
+            self.count += len(hits)
+            self._found.append((turn, i, j, hits))
 
     def check(self) -> Iterator[_Near]:
         """Yield the candidates that are matches, each pair with its best turn, and forget all."""
         near = [pairs for turn, a, b in self._by_turn() for pairs in self._near(turn, a, b)]
-        several = len({turn for turn, _, _ in self._found}) > 1
+        several = len({turn for turn, *_ in self._found}) > 1
         self._found.clear()
         self.count = 0
         if several:
@@ -263,10 +266,15 @@ class _Pending:
             yield from near
 
     def _by_turn(self) -> Iterator[tuple[Turn, Numbers, Numbers]]:
-        for wanted in sorted({turn for turn, _, _ in self._found}):
-            a = np.concatenate([a for turn, a, _ in self._found if turn is wanted])
-            b = np.concatenate([b for turn, _, b in self._found if turn is wanted])
-            yield wanted, a, b
+        """Yield pairs of signatures; those beyond the last, or met the other way round too, are left out."""
+        for turn in sorted({turn for turn, *_ in self._found}):
+            tops, lefts, hits = zip(*[tile for this, *tile in self._found if this is turn], strict=True)
+            a, b = self._tile.places(np.concatenate(hits))
+            sizes = [len(some) for some in hits]
+            a += np.repeat(tops, sizes)
+            b += np.repeat(lefts, sizes)
+            wanted = (a < b) & (a < self._distinct.new) & (b < len(self._norms))
+            yield turn, a[wanted], b[wanted]
 
     def _near(self, turn: Turn, a: Numbers, b: Numbers) -> Iterator[_Near]:
         norms, rows, squares, signatures = (

@@ -428,6 +428,17 @@ def test_compares_only_what_it_is_asked_for(store: Store) -> None:
     assert list(store.similar(hashes[:1], within=1.0)) == []
 
 
+def test_compares_a_few_of_many(store: Store) -> None:
+    vectors = album()
+    some = records(vectors)
+    store.put(some)
+    asked = [0, 1, 150, 151, 152, len(vectors) - 5, len(vectors) - 6]
+    hashes = [some[number].file.content for number in asked]
+    expected = pairs_within(vectors[asked], 0.35)
+    assert expected
+    assert by_number(list(store.similar([*hashes, digest("?")], within=0.35)), hashes) == expected
+
+
 def test_finds_what_is_near_to_something_new(store: Store) -> None:
     vectors = album()
     some = records(vectors)
