@@ -111,7 +111,7 @@ class _OneSide:
     def groups(self, run: Run) -> Iterator[Group]:
         """Yield the groups of this side, in no particular order."""
         kept = [one for some in run(self._keepers, self._connected()) for one in some]
-        similar = self._similar(sorted((keeper for keeper, _ in kept), key=self._key))
+        similar = self._similar(kept)
         for keeper, duplicates in kept:
             if members := (*duplicates, *similar.get(keeper.file.path, ())):
                 yield Group(keeper, members)
@@ -170,21 +170,35 @@ class _OneSide:
                         contents.append(other)
             yield [holder for content in contents for holder in self._holders[content]]
 
-    def _similar(self, standing: Sequence[Candidate]) -> Mapping[str, list[Member]]:
-        """List each file that stays once, below the best file it is only similar to."""
-        found: defaultdict[str, list[Member]] = defaultdict(list)
+    def _similar(self, kept: Kept) -> Mapping[str, list[Member]]:
+        """List each file that stays once at most, so that what hangs together stands together.
+
+        The file that most others belong to, as duplicates or as similar ones, takes all that are similar to it; then
+        the next, and so on.  One that has taken others is not listed below one of those.
+        """
         stays: defaultdict[str, list[Candidate]] = defaultdict(list)
-        for candidate in standing:
-            stays[candidate.file.content].append(candidate)
+        for keeper, _ in kept:
+            stays[keeper.file.content].append(keeper)
+        neighbours = {keeper.file.path: list(self._similar_to(keeper, stays)) for keeper, _ in kept}
+        size = {keeper.file.path: len(neighbours[keeper.file.path]) + len(members) for keeper, members in kept}
+        found: dict[str, list[Member]] = {}
         listed: set[str] = set()
-        for keeper in standing:
-            for content, near in sorted(self._near.of(keeper.file.content).items()):
-                for other in stays.get(content, ()):
-                    path = other.file.path
-                    if path not in listed and self._before(keeper, other) and self._is_similar(keeper, other, near):
-                        listed.add(path)
-                        found[keeper.file.path].append(self._member(keeper, other, near, Level.SIMILAR))
+        for keeper in sorted((keeper for keeper, _ in kept), key=lambda one: (-size[one.file.path], self._key(one))):
+            new = [
+                one
+                for one in neighbours[keeper.file.path]
+                if one[1].file.path not in listed and one[1].file.path not in found
+            ]
+            listed.update(other.file.path for _, other in new)
+            if new:
+                found[keeper.file.path] = [self._member(keeper, other, near, Level.SIMILAR) for near, other in new]
         return found
+
+    def _similar_to(self, keeper: Candidate, stays: Mapping[str, list[Candidate]]) -> Iterator[tuple[Near, Candidate]]:
+        for content, near in sorted(self._near.of(keeper.file.content).items()):
+            for other in stays.get(content, ()):
+                if self._is_similar(keeper, other, near):
+                    yield near, other
 
     def _duplicate(self, keeper: Candidate, other: Candidate) -> Member | None:
         one, another = keeper.file.content, other.file.content
@@ -196,8 +210,12 @@ class _OneSide:
         return self._member(keeper, other, near, Level.DUPLICATE)
 
     def _member(self, keeper: Candidate, other: Candidate, near: Near, level: Level) -> Member:
-        verdict = decide((keeper, self._mean_of(keeper)), (other, self._mean_of(other)), self._by.rules)
-        return Member(other, near.distance, level, verdict.rule, verdict.reason, near.turn)
+        one, another = (keeper, self._mean_of(keeper)), (other, self._mean_of(other))
+        if self._before(keeper, other):
+            verdict = decide(one, another, self._by.rules)
+            return Member(other, near.distance, level, verdict.rule, verdict.reason, near.turn)
+        verdict = decide(another, one, self._by.rules)
+        return Member(other, near.distance, level, verdict.rule, f"would win: {verdict.reason}", near.turn)
 
     def _are_duplicates(self, a: str, b: str, near: Near) -> bool:
         """Tell whether two contents are near enough for duplicates; False for one that no file here holds."""

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from py_image_dedup.config import (
     ENTRIES,
+    PRESETS,
     RULE_NAMES,
     Loaded,
     Override,
@@ -131,12 +132,41 @@ def test_defaults(place: Place) -> None:
     assert found.deduplication.action == "report"
     assert found.deduplication.prioritization_rules[0] == "higher-pixel-count"
     assert found.deduplication.max_file_modification_time_diff is None
-    assert (found.elasticsearch.max_distance, found.deduplication.review_distance) == (0.25, 0.25)
+    assert (found.elasticsearch.max_distance, found.deduplication.review_distance) == (0.25, 0.45)
+    assert (found.deduplication.preset, found.analysis.orientations) == ("standard", "off")
     assert (found.elasticsearch.host, found.elasticsearch.urls, found.elasticsearch.port) == (None, (), 9200)
     assert found.daemon.processing_timeout == found.elasticsearch.timeout == timedelta(seconds=30)
     assert (found.stats.enabled, found.stats.port, found.daemon.file_observer) == (True, 8000, "polling")
     assert (loaded.file, loaded.warnings) == (None, ())
     assert set(loaded.sources.values()) == {"default"}
+
+
+PRESET_VALUES = {
+    "standard": (0.25, 0.45, "off"),
+    "exact": (0.0, 0.0, "off"),
+    "careful": (0.1, 0.45, "off"),
+    "fast": (0.25, 0.25, "off"),
+    "thorough": (0.25, 0.45, "all"),
+}
+
+
+def test_presets_give_what_is_not_set(place: Place) -> None:
+    """A preset stands for defaults that go together; a value that is set itself wins, wherever it is set."""
+    assert set(PRESET_VALUES) == set(PRESETS)
+    for name, expected in PRESET_VALUES.items():
+        loaded = place.load(options={"deduplication.preset": name})
+        found = loaded.settings
+        assert (
+            found.elasticsearch.max_distance,
+            found.deduplication.review_distance,
+            found.analysis.orientations,
+        ) == expected
+        for key in PRESETS[name]:
+            assert loaded.sources[key] == f"preset {name}"
+    text = "py_image_dedup: {deduplication: {preset: exact, review_distance: 0.3}}"
+    mixed = place.load(text)
+    assert (mixed.settings.elasticsearch.max_distance, mixed.settings.deduplication.review_distance) == (0.0, 0.3)
+    assert "'wild'" in place.refusal("py_image_dedup: {deduplication: {preset: wild}}")
 
 
 def test_every_field_has_an_entry_and_the_other_way_round(place: Place) -> None:
@@ -1310,6 +1340,13 @@ def row(entry: Any) -> str:
 def test_every_setting_is_documented_and_nothing_else() -> None:
     """The tables in docs/configuration.md hold exactly the settings, with variable, default and meaning."""
     assert sorted(documented_rows()) == sorted(row(entry) for entry in ENTRIES)
+
+
+def test_every_preset_is_documented() -> None:
+    """The table of presets has a row for each, and no other."""
+    text = (PROJECT / "docs/configuration.md").read_text(encoding="utf-8")
+    table = text[text.index("### Presets") : text.index("## elasticsearch")]
+    assert sorted(re.findall(r"^\| ([a-z]+) \|", table, re.MULTILINE)) == sorted(["preset", *PRESETS])
 
 
 def test_the_documented_example_loads(place: Place) -> None:

@@ -175,8 +175,8 @@ def test_groups_equal_those_of_a_plain_search(situation: Situation) -> None:
     """The groups are those of the rule as the page states it, followed the slow way.
 
     In order of rank, each file that is a duplicate of a keeper goes, any other becomes a keeper.  A file that goes
-    does so for the nearest keeper before it.  A keeper is shown below the first other keeper that it is only similar
-    to.
+    does so for the nearest keeper before it.  Of the keepers, the one with most duplicates and similar keepers takes
+    the similar ones below it, then the next takes what is left, but none that has taken some itself.
     """
     ranked = sorted(situation.candidates, key=lambda one: key(one, situation.mean(one), situation.by.rules))
     keepers: dict[str, tuple[Candidate, dict[str, str]]] = {}
@@ -187,13 +187,18 @@ def test_groups_equal_those_of_a_plain_search(situation: Situation) -> None:
             keepers[nearest.file.path][1][one.file.path] = "duplicate"
         else:
             keepers[one.file.path] = (one, {})
-    for one, _ in keepers.values():
-        for keeper, members in keepers.values():
-            if keeper is one:
-                break
-            if situation.similar(keeper, one):
-                members[one.file.path] = "similar"
-                break
+    standing = [keeper for keeper, _ in keepers.values()]
+    alike = {path: [one for one in standing if situation.similar(keeper, one)] for path, (keeper, _) in keepers.items()}
+    largest = sorted(keepers, key=lambda path: -len(keepers[path][1]) - len(alike[path]))  # stable: else by rank
+    below: dict[str, str] = {}
+    for path in largest:
+        below |= {
+            one.file.path: path
+            for one in alike[path]
+            if one.file.path not in below and one.file.path not in below.values()
+        }
+    for path, above in below.items():
+        keepers[above][1][path] = "similar"
     expected = {path: members for path, (_, members) in keepers.items() if members}
     found = {
         one.keeper.file.path: {member.candidate.file.path: str(member.level) for member in one.members}
@@ -237,9 +242,13 @@ def test_promises_of_every_group(situation: Situation) -> None:
                 assert equal or situation.same(found.keeper, one)
             if 2 in {found.keeper.facts.frames, one.facts.frames}:
                 assert equal
-            assert found.keeper.facts.grey <= one.facts.grey
-            verdict = decide((found.keeper, situation.mean(found.keeper)), (one, situation.mean(one)), by.rules)
-            assert (member.rule, member.reason) == (verdict.rule, verdict.reason)
+            better, worse = [(found.keeper, situation.mean(found.keeper)), (one, situation.mean(one))]
+            first = key(*better, by.rules) < key(*worse, by.rules)
+            assert first or member.level is Level.SIMILAR
+            verdict = decide(better, worse, by.rules) if first else decide(worse, better, by.rules)
+            assert member.rule == verdict.rule
+            assert member.reason == ("" if first else "would win: ") + verdict.reason
+            assert not first or found.keeper.facts.grey <= one.facts.grey
 
 
 @given(situations())
@@ -274,7 +283,7 @@ def test_what_looks_different_is_only_similar() -> None:
     files = [candidate("a", "a", 300), candidate("b", "b", 200), candidate("c", "c", 100)]
     matches = [match("a", "b", 0.05), match("b", "c", 0.06), match("a", "c", 0.07)]
     found = group(files, matches, by=PLAIN, same=lambda a, *_: a.file.path != "/photos/a")
-    assert outline(found) == {"a": {"b": (0.05, "similar")}, "b": {"c": (0.06, "duplicate")}}
+    assert outline(found) == {"b": {"c": (0.06, "duplicate"), "a": (0.05, "similar")}}
 
 
 def test_equal_bytes_need_no_look() -> None:
@@ -318,10 +327,7 @@ def test_a_copy_belongs_to_the_nearest_keeper() -> None:
         return pair(a, b) != (content("a"), content("b"))
 
     found = group(files, matches, by=PLAIN, same=same)
-    assert outline(found) == {
-        "marked": {"original": (0.09, "similar")},
-        "original": {"small": (0.02, "duplicate")},
-    }
+    assert outline(found) == {"original": {"small": (0.02, "duplicate"), "marked": (0.09, "similar")}}
 
 
 def test_never_all_copies_go() -> None:
@@ -391,10 +397,10 @@ def test_files_far_apart_in_time_do_not_match() -> None:
 
 
 def test_similar_files_are_shown_and_stay() -> None:
-    """Between max_distance and review_distance a file is listed as similar, and may keep a group of its own."""
+    """Between max_distance and review_distance a file is listed as similar, below the one that has more copies."""
     files = [candidate("a", "a", 300), candidate("b", "b", 200), candidate("b copy", "b", 100)]
     found = group(files, [match("a", "b", 0.2)], by=replace(PLAIN, review_distance=0.3))
-    assert outline(found) == {"a": {"b": (0.2, "similar")}, "b": {"b copy": (0.0, "duplicate")}}
+    assert outline(found) == {"b": {"b copy": (0.0, "duplicate"), "a": (0.2, "similar")}}
 
 
 def test_a_file_that_goes_is_not_shown_as_similar() -> None:
@@ -404,13 +410,16 @@ def test_a_file_that_goes_is_not_shown_as_similar() -> None:
     assert outline(found) == {"b": {"c": (0.05, "duplicate")}}
 
 
-def test_similar_files_are_shown_below_the_best() -> None:
-    """What is similar to several keepers is listed once, below the best of them, whatever comes first on disk."""
-    files = [candidate("b", "b", 200), candidate("c", "c", 100), candidate("a", "a", 300)]
-    matches = [match("a", "c", 0.2), match("b", "c", 0.15), match("a", "b", 0.4)]
+def test_what_hangs_together_stands_together() -> None:
+    """The picture that most others are similar to takes them all, a framed version with more pixels among them."""
+    files = [candidate(name, name, side) for name, side in (("a", 200), ("b", 300), ("c", 100), ("d", 50))]
+    matches = [match("a", "b", 0.2), match("a", "c", 0.15), match("a", "d", 0.25), match("c", "d", 0.1)]
     for order in itertools.permutations(files):
-        found = group(order, matches, by=replace(PLAIN, review_distance=0.3))
-        assert outline(found) == {"a": {"c": (0.2, "similar")}}
+        (found,) = group(order, matches, by=replace(PLAIN, max_distance=0.0, review_distance=0.3))
+        assert outline([found]) == {
+            "a": {"b": (0.2, "similar"), "c": (0.15, "similar"), "d": (0.25, "similar")},
+        }
+        assert found.members[0].reason == "would win: more pixels (90000 px against 40000 px)"
 
 
 def test_limits_are_inclusive() -> None:

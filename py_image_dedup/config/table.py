@@ -76,7 +76,8 @@ class Entry:
 
     ``default`` and ``example`` are written as a user would.  Where the default is no text (not set, or a fact
     of the machine), ``otherwise`` says in words what holds.  ``split`` makes the setting a list.  ``hide``
-    makes a value fit to be shown.  The reference file shows an entry with an example as a comment.
+    makes a value fit to be shown.  The reference file shows an entry with an example as a comment, as those of presets
+    must be: what is written wins over a preset.
     """
 
     key: str
@@ -166,6 +167,7 @@ ENTRIES = (
         key="analysis.orientations",
         parse=v.choice("off", "rotations", "all"),
         default="off",
+        example="all",
         meaning="Which turned copies are looked for besides those that are upright by their EXIF data: none, those "
         "turned by 90, 180 or 270 degrees, or all, mirrored ones too.",
     ),
@@ -224,6 +226,7 @@ ENTRIES = (
         key="deduplication.review_distance",
         parse=v.fraction,
         default="0.45",
+        example="0.3",
         meaning="Pictures up to this distance from the one that stays are shown as similar; those beyond max_distance "
         "only if they agree once they are laid over each other. 0 to 1.",
     ),
@@ -266,6 +269,7 @@ ENTRIES = (
         key="elasticsearch.max_distance",
         parse=v.fraction,
         default="0.25",
+        example="0.1",
         meaning="Pictures up to this distance from each other may be duplicates. 0 to 1.",
     ),
     Entry(
