@@ -9,7 +9,7 @@ records; then a process of its own asks that store for
 - `turned`: every pair in any of the eight orientations (up to --turned-up-to contents),
 
 and tells its CPU seconds (user and system) and wall seconds, reading included, and its highest memory.  Recall is
-against comparing all rows with all, or, of more than 20,000, a sample of 200 rows with all.
+against comparing all rows with all, or, of more than 20,000, a sample of 1,000 rows with all.
 
 Prints a table, writes DIR/join.json.  Exit code 1 if a pair is missing or one too many.
 """
@@ -42,7 +42,7 @@ _SMALLEST_CROP = 0.35  # of the photo's side
 _BATCH = 2_000  # records put at once
 _NEW = 1_000
 _ALL_CHECKED = 20_000
-_SAMPLED = 200
+_SAMPLED = 1_000
 
 Pair = tuple[int, int]
 
@@ -231,7 +231,7 @@ def checked(pairs: list[Pair], kind: str, signatures: Signature, within: float) 
     recall = len(found & expected) / len(expected) if expected else 1.0
     return {
         "checked rows": len(rows),
-        "of them true": len(expected),
+        "true pairs of these": len(expected),
         "recall": recall,
         "too many": len(found - expected),
     }
