@@ -50,7 +50,7 @@ class Selector:
         return self.recursive and (self.hidden or not name.startswith(".")) and not self._excluded(path + "/")
 
     def _excluded(self, path: str) -> bool:
-        return any(pattern.search(path) for pattern in self.exclusions)
+        return bool(self.exclusions) and any(pattern.search(path) for pattern in self.exclusions)
 
 
 def check_roots(roots: Sequence[str]) -> None:

@@ -60,7 +60,7 @@ def _reduced(thumbnail: Thumbnail) -> Floats:
 
 def _registered(a: Floats, b: Floats, scale: float) -> float:
     """Return the correlation of `b` with the part of `a` that fits it best, looked for from one scale on."""
-    slope_y, slope_x = (slope * _SIDE for slope in np.gradient(a))
+    slope_y, slope_x = (np.asarray(np.gradient(a, axis=axis) * _SIDE, np.float32) for axis in (0, 1))
     place = np.array([scale, 0, scale, 0])  # b at (x, y) shows a at (place[0] x + place[1], place[2] y + place[3])
     jacobian = np.empty((6, _SIDE, _SIDE), np.float32)
     for _ in range(_STEPS):

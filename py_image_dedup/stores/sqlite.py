@@ -10,43 +10,22 @@ import threading
 from collections.abc import Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
 
 from py_image_dedup import signature
-from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
+from py_image_dedup.errors import StoreUnavailable
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
+from py_image_dedup.stores.database import connect, translated
 from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import Hashes, matches
+from py_image_dedup.stores.remembered import Remembered
 
-_APPLICATION = 0x70696464  # "pidd": marks the file as ours
-_VERSION = 1
 _PAGE = 5000
 _PARAMETERS = 500  # hashes or paths asked for at once
 _ROWS_PER_LOOKUP = 10
-
-_SCHEMA = """
-CREATE TABLE files (
-    origin BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    content BLOB NOT NULL, problem BLOB NOT NULL, reader BLOB NOT NULL,
-    PRIMARY KEY (origin, path)
-) WITHOUT ROWID;
-CREATE TABLE contents (
-    hash BLOB PRIMARY KEY, format TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    frames INTEGER NOT NULL, exif_count INTEGER NOT NULL, taken TEXT NOT NULL, grey INTEGER NOT NULL,
-    thumbnail BLOB NOT NULL
-);
-CREATE TABLE signatures (
-    kind TEXT NOT NULL, version INTEGER NOT NULL, content BLOB NOT NULL, vector BLOB NOT NULL,
-    PRIMARY KEY (kind, version, content)
-) WITHOUT ROWID;
-CREATE TABLE looks (
-    a BLOB NOT NULL, b BLOB NOT NULL, version INTEGER NOT NULL, structure REAL NOT NULL, colour REAL NOT NULL,
-    duplicate INTEGER NOT NULL,
-    PRIMARY KEY (a, b)
-) WITHOUT ROWID;
-"""
 
 _FILE_COLUMNS = "origin, path, size, mtime_ns, content, problem, reader"
 _FACTS_COLUMNS = "format, width, height, frames, exif_count, taken, grey"
@@ -80,7 +59,7 @@ class SqliteStore:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         try:
-            return cls(path, _connect(path), lock, origin)
+            return cls(path, connect(path), lock, origin)
         except BaseException:
             os.close(lock)
             raise
@@ -113,6 +92,9 @@ class SqliteStore:
                     )
                     for content in contents
                 ],
+            )
+            database.executemany(
+                "DELETE FROM searched WHERE content = ?", [(bytes.fromhex(content.hash),) for content in contents]
             )
             database.executemany(
                 f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -200,11 +182,35 @@ class SqliteStore:
         orientations: Collection[Turn] = (),
         progress: Progress | None = None,
     ) -> Iterator[Match]:
-        """Yield every pair of different contents among these that is at most `within` apart, by the exact join."""
-        hashes, signatures = self._signatures(contents if isinstance(contents, AbstractSet) else frozenset(contents))
-        yield from matches(hashes, signatures, within=within, new=new, orientations=orientations, progress=progress)
+        """Yield every pair of different contents among these that is at most `within` apart, by the exact join.
 
-    def _signatures(self, contents: AbstractSet[str]) -> tuple[Hashes, signature.Signature]:
+        What a search in full finds is remembered, so that the next one compares only what has come since.
+        """
+        search = partial(matches, within=within, orientations=orientations, progress=progress)
+        wanted = {bytes.fromhex(content) for content in contents}
+        if new is not None:
+            yield from search(*self._signatures(wanted), new=new)
+            return
+        turns = sorted({int(turn) for turn in orientations})
+        remembered = Remembered(self._database, f"{signature.KIND} {signature.VERSION} {within!r} {turns}")
+        known = remembered.contents()
+        added = wanted - known
+        outdated = []
+        for a, b, match in remembered.matches():
+            if a in added or b in added:
+                outdated.append((a, b))  # a content that was written again
+            elif a in wanted and b in wanted:
+                yield match
+        if not added:
+            return
+        newcomers = {content.hex() for content in added} if known else None
+        for match in search(*self._signatures(wanted | known), new=newcomers):
+            remembered.add(match)
+            if known <= wanted or {bytes.fromhex(match.a), bytes.fromhex(match.b)} <= wanted:
+                yield match
+        remembered.save(added, outdated)
+
+    def _signatures(self, contents: AbstractSet[bytes]) -> tuple[Hashes, signature.Signature]:
         """Read the signatures of these contents, in the order of their hashes.
 
         Where a good part of all is wanted the table is read through: looking up one hash takes as long as reading on
@@ -212,11 +218,11 @@ class SqliteStore:
         """
         ((known,),) = self._select("SELECT count(*) FROM contents", ())
         if len(contents) * _ROWS_PER_LOOKUP > known:
-            rows: Iterator[tuple[bytes, bytes]] = (row for row in self._all_signatures() if row[0].hex() in contents)
+            rows: Iterator[tuple[bytes, bytes]] = (row for row in self._all_signatures() if row[0] in contents)
         else:
             rows = self._select_in(
                 "SELECT content, vector FROM signatures WHERE kind = ? AND version = ? AND content IN",
-                sorted(map(bytes.fromhex, contents)),
+                sorted(contents),
                 first=(signature.KIND, signature.VERSION),
                 then="ORDER BY content",
             )
@@ -283,7 +289,7 @@ class SqliteStore:
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        with self._one_at_a_time, _translated(self._path):
+        with self._one_at_a_time, translated(self._path):
             yield self._connection
 
     def _select(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
@@ -298,51 +304,6 @@ class SqliteStore:
         for start in range(0, len(wanted), _PARAMETERS):
             some = wanted[start : start + _PARAMETERS]
             yield from self._select(f"{statement} ({', '.join('?' * len(some))}) {then}", (*first, *some))
-
-
-@contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Raise store errors that name the file instead of SQLite's."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise StoreUnavailable(f"the database {path} failed: {error}") from error
-    except sqlite3.Error as error:
-        raise StoreError(f"the database {path} failed: {error}") from error
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    with _translated(path):
-        connection = sqlite3.connect(path, check_same_thread=False)
-    try:
-        _prepare(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Create the tables in a new file, or check that an old one is ours."""
-    remedy = "name another file with the key database or --database"
-    try:
-        ((application,),) = connection.execute("PRAGMA application_id").fetchall()
-        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-        ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-    except sqlite3.DatabaseError as error:
-        raise StoreMismatch(f"{path} is not a database of py-image-dedup ({error}); {remedy}") from None
-    if tables == 0 and application == 0:
-        with _translated(path):
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; COMMIT;"
-            )
-    elif application != _APPLICATION:
-        raise StoreMismatch(f"{path} is a database of another program; {remedy}")
-    elif version != _VERSION:
-        raise StoreMismatch(f"{path} has version {version}, this program reads version {_VERSION}; {remedy}")
-    with _translated(path):
-        connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut loses the last writes, no more
 
 
 def _content_row(content: Content) -> tuple[Any, ...]:
@@ -377,12 +338,16 @@ def _file_row(file: File) -> tuple[Any, ...]:
 
 def _file(row: tuple[Any, ...]) -> File:
     origin, path, size, mtime_ns, content, problem, reader = row
+    # Millions of rows are read: what is mostly empty, or always the same, is not decoded each time.
     return File(
-        os.fsdecode(origin),
+        _origin(origin),
         os.fsdecode(path),
         size,
         mtime_ns,
         content.hex(),
-        os.fsdecode(problem),
-        os.fsdecode(reader),
+        os.fsdecode(problem) if problem else "",
+        os.fsdecode(reader) if reader else "",
     )
+
+
+_origin = lru_cache(8)(os.fsdecode)

@@ -400,6 +400,40 @@ def test_finds_all_similar_pictures(store: Store) -> None:
         assert match.distance == signature.distance(vectors[numbers[match.a]], vectors[numbers[match.b]])
 
 
+def test_a_series_of_searches_finds_what_each_alone_would(store_factory: StoreFactory) -> None:
+    """Whatever was searched for before, among however few or many, with other radii or turns, nothing is missed."""
+    vectors = album()
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+    random = np.random.default_rng(5)
+    present: set[int] = set()
+    orientations: tuple[Turn, ...] = ()
+    radius = 0.25
+    for step in range(14):
+        store = store_factory()
+        present |= set(random.choice(len(some), len(some) // 6, replace=False).tolist())
+        store.put([some[number] for number in present])
+        if step in {5, 9}:  # a content that is written again may have another signature
+            number = min(present)
+            vectors[number] = vectors[max(present)]
+            content = some[number].content
+            assert content is not None
+            some[number] = replace(some[number], content=replace(content, signature=vectors[number]))
+            store.put([some[number]])
+        if step in {7, 11}:
+            radius, orientations = 0.35, (Turn.HALF,) if step == 11 else ()
+        wanted = present if step % 3 else set(random.choice(sorted(present), len(present) // 2).tolist())
+        found = list(store.similar([hashes[number] for number in wanted], within=radius, orientations=orientations))
+        if step in {3, 8}:  # abandoned half way
+            next(iter(store.similar([hashes[number] for number in present], within=radius)), None)
+        a, b = np.array(list(combinations(sorted(wanted), 2))).T
+        turns = (Turn.UPRIGHT, *orientations)
+        distances = [signature.row_distances(vectors[a], signature.turned(vectors[b], turn)) for turn in turns]
+        near = np.min(distances, axis=0) <= radius
+        expected = set(zip(a[near].tolist(), b[near].tolist(), strict=True))
+        assert by_number(found, hashes) == expected
+
+
 def test_finds_everything_within_one(store: Store) -> None:
     vectors = np.array([*signatures(120, seed=2), np.zeros(signature.LENGTH)], np.int8)
     some = records(vectors)

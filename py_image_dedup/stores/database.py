@@ -1,0 +1,82 @@
+"""The file of the embedded store: its tables, how it is opened, and what is said when SQLite fails."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
+from py_image_dedup.stores import remembered
+
+_APPLICATION = 0x70696464  # "pidd": marks the file as ours
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE files (
+    origin BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    content BLOB NOT NULL, problem BLOB NOT NULL, reader BLOB NOT NULL,
+    PRIMARY KEY (origin, path)
+) WITHOUT ROWID;
+CREATE TABLE contents (
+    hash BLOB PRIMARY KEY, format TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    frames INTEGER NOT NULL, exif_count INTEGER NOT NULL, taken TEXT NOT NULL, grey INTEGER NOT NULL,
+    thumbnail BLOB NOT NULL
+);
+CREATE TABLE signatures (
+    kind TEXT NOT NULL, version INTEGER NOT NULL, content BLOB NOT NULL, vector BLOB NOT NULL,
+    PRIMARY KEY (kind, version, content)
+) WITHOUT ROWID;
+CREATE TABLE looks (
+    a BLOB NOT NULL, b BLOB NOT NULL, version INTEGER NOT NULL, structure REAL NOT NULL, colour REAL NOT NULL,
+    duplicate INTEGER NOT NULL,
+    PRIMARY KEY (a, b)
+) WITHOUT ROWID;
+"""
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise store errors that name the file instead of SQLite's."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(f"the database {path} failed: {error}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"the database {path} failed: {error}") from error
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """Open the file, make the tables in a new one, and check an old one."""
+    with translated(path):
+        connection = sqlite3.connect(path, check_same_thread=False)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> None:
+    """Create the tables in a new file, or check that an old one is ours."""
+    remedy = "name another file with the key database or --database"
+    try:
+        ((application,),) = connection.execute("PRAGMA application_id").fetchall()
+        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+        ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.DatabaseError as error:
+        raise StoreMismatch(f"{path} is not a database of py-image-dedup ({error}); {remedy}") from None
+    if tables == 0 and application == 0:
+        with translated(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; COMMIT;"
+            )
+    elif application != _APPLICATION:
+        raise StoreMismatch(f"{path} is a database of another program; {remedy}")
+    elif version != _VERSION:
+        raise StoreMismatch(f"{path} has version {version}, this program reads version {_VERSION}; {remedy}")
+    with translated(path):
+        connection.executescript(remembered.SCHEMA)
+        connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut loses the last writes, no more
