@@ -85,9 +85,11 @@ class LocalAnalyser:
         try:
             with files.open_regular(seen.path) as file:
                 # One byte more than expected shows that a file grew, without reading whatever it grew to.
-                source = io.BytesIO(file.read(seen.size + 1)) if seen.size <= _HELD_IN_MEMORY else file
-                content = hashlib.file_digest(source, "sha256").hexdigest()
-                record = self._record(seen, content, source)
+                if seen.size <= _HELD_IN_MEMORY:
+                    data = file.read(seen.size + 1)
+                    record = self._record(seen, hashlib.sha256(data).hexdigest(), io.BytesIO(data))
+                else:
+                    record = self._record(seen, hashlib.file_digest(file, "sha256").hexdigest(), file)
         except OSError as error:
             return Skipped(seen.path, f"can't be read: {error.strerror}")
         now = files.look(seen.path)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# The program has threads of its own; those of numpy's matrix products would spin beside them.  Set before numpy loads.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 EXIT_REFUSED: Final = 5
 EXIT_INTERRUPTED: Final = 130
 EXIT_NO_READER: Final = 141
