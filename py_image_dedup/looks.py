@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 from py_image_dedup import files, images, registration, verification
@@ -21,6 +22,7 @@ from py_image_dedup.stores.interface import Progress, Store
 
 _KEPT_BACK = 500  # looks written to the store at once
 _REGISTERED_AT_ONCE = 1000  # pairs whose thumbnails are held in memory
+_THUMBNAILS = 10_000  # held in memory; 4 kB each
 _WAYS = 100  # to look: the version of the comparison is followed by two digits for how the second picture is turned
 _REGISTERED = 50  # added to those of registrations
 
@@ -41,8 +43,9 @@ class LastLook:
         self._known: dict[tuple[str, str], Look] = {}
         self._new: list[Look] = []
         self._lock = threading.Lock()
+        self._thumbnail = lru_cache(_THUMBNAILS)(lambda content: store.thumbnails([content]).get(content))
         self.taken = 0
-        """How many pairs were compared and not remembered."""
+        """How many pairs were decoded and compared, and not remembered."""
         self.unreadable: dict[str, Skipped] = {}
         """Files that could not be read again, by path: nobody's keeper and nobody's duplicate."""
 
@@ -55,11 +58,10 @@ class LastLook:
         pair = _pair(a, b)
         look = self._known.get(pair)
         if look is None:
-            look = self._look(a, b, turn)
+            look = self._glance(a, b, turn) or self._look(a, b, turn)
             if look is None:
                 return False
             with self._lock:
-                self.taken += 1
                 self._known[pair] = look
                 self._new.append(look)
                 due = self._new if len(self._new) >= _KEPT_BACK else []
@@ -75,8 +77,23 @@ class LastLook:
             due, self._new = self._new, []
         self._store.put_looks(due)
 
+    def _glance(self, a: Candidate, b: Candidate, turn: Turn) -> Look | None:
+        """Compare the thumbnails; None if they do not show already that the pictures differ.
+
+        A series of shots has as many pairs as the square of its length, and nearly all of them end here.
+        """
+        one, other = self._thumbnail(a.file.content), self._thumbnail(b.file.content)
+        if one is None or other is None:
+            return None
+        agreement = verification.agreement_of_thumbnails(one, images.turned(other, turn))
+        if agreement >= verification.LEAST_ON_THUMBNAIL:
+            return None
+        return Look(*_pair(a, b), _way(a, b, turn), agreement, 0.0, duplicate=False)
+
     def _look(self, a: Candidate, b: Candidate, turn: Turn) -> Look | None:
         """Compare two files at the size of the smaller; None if one can't be read now."""
+        with self._lock:
+            self.taken += 1
         shown = _Shown.of(a, Turn.UPRIGHT), _Shown.of(b, turn)
         small, large = sorted(shown, key=lambda one: one.candidate.facts.pixels)
         text = 0.0
@@ -96,8 +113,7 @@ class LastLook:
                 break
             text = seen.text
         duplicate = verification.is_duplicate(seen, full=full)
-        way = verification.VERSION * _WAYS + (turn if a.file.content < b.file.content else turn.inverse)
-        return Look(*_pair(a, b), way, seen.structure, seen.colour, duplicate)
+        return Look(*_pair(a, b), _way(a, b, turn), seen.structure, seen.colour, duplicate)
 
     def _view(self, shown: _Shown, size: tuple[int, int]) -> View | None:
         path, turn = shown.candidate.file.path, shown.turn
@@ -157,6 +173,11 @@ def _remembered(store: Store, matches: Iterable[Match], way: int) -> dict[tuple[
     for turn, some in pairs.items():
         known.update(store.looks(some, version=way + turn))
     return known
+
+
+def _way(a: Candidate, b: Candidate, turn: Turn) -> int:
+    """Return the number of the last look at these two, the second of them turned so."""
+    return verification.VERSION * _WAYS + (turn if a.file.content < b.file.content else turn.inverse)
 
 
 def _pair(a: Candidate, b: Candidate) -> tuple[str, str]:

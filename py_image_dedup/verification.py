@@ -34,6 +34,11 @@ Below 8 pixels another digit changes no more than an encoder does, so the smalle
 """
 LEAST_MIXED_DETAIL: Final = 0.55
 """The same where there is text in a picture that is no page: what else is there suffers more from encoders."""
+LEAST_ON_THUMBNAIL: Final = 0.5
+"""Agreement of the worst block of two thumbnails below which a closer look is not worth its time.
+
+Of some 300 duplicates the lowest had .76, of other shots of a scene one half has less than .12.
+"""
 SOME_TEXT: Final = 0.20
 """Share of text among what is not flat from which small blocks are compared where there is text."""
 MUCH_TEXT: Final = 0.50
@@ -47,6 +52,8 @@ _SMALL = 2  # cells: blocks of 8 pixels, at a stride of one cell
 _LARGE_NOISE = 1000.0  # grey levels squared: blocks that are flat but for so much agree
 _LEAST_NOISE = 16.0  # the same for dark and dull pictures, of whose variance it is twice the mean
 _SMALL_NOISE = 300.0
+_THUMBNAIL_CELL = 8  # pixels; blocks are of two by two
+_THUMBNAIL_NOISE = 4.0
 _GREY_CHROMA = 6.0  # length of (Cb, Cr) that no block reaches where a picture has no colour: a stamp is colour
 _CHROMA_SHARE = 0.3  # of a block's chroma that may be lost or turned: encoders and tone curves do that
 _TONE_LEFT = 3.0  # lightness may be off three times as far as chroma
@@ -121,6 +128,19 @@ def compare(a: View, b: View, *, text: float = 0.0) -> Look:
         detail=detail,
         text_height=height,
     )
+
+
+def agreement_of_thumbnails(a: Pixels, b: Pixels) -> float:
+    """Return how well the worst block of 16 pixels of two thumbnails agrees, -1..1; uint8, shape (64, 64)."""
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    size = _THUMBNAIL_CELL
+    sums = [
+        _blocks(product.reshape(64 // size, size, 64 // size, size).sum(axis=(1, 3)), 2, 1) / (2 * size) ** 2
+        for product in (x, y, x * x, y * y, x * y)
+    ]
+    mean_a, mean_b, square_a, square_b, together = sums
+    variances = np.maximum(square_a - mean_a**2, 0), np.maximum(square_b - mean_b**2, 0)
+    return float(_agreement(_Moments(mean_a, mean_b, *variances, together - mean_a * mean_b), _THUMBNAIL_NOISE).min())
 
 
 def text_share(picture: View) -> float:

@@ -68,6 +68,30 @@ def test_a_turned_copy_is_the_same_once_it_is_turned_back(store: SqliteStore, tm
     assert not unaware.same(a, b, other_way)
 
 
+def test_a_glance_at_the_thumbnails_spares_decoding_what_differs(store: SqliteStore, tmp_path: Path) -> None:
+    """Shots that differ at thumbnail size are told apart without opening a file; a copy is still looked at."""
+    photo = pictures.photo(4, (800, 600))
+    other = photo.copy()
+    other.paste(pictures.photo(5, (300, 300)), (200, 100))
+    files = [save(tmp_path / name, one) for name, one in (("a.jpg", photo), ("b.jpg", other))]
+    copy = save(tmp_path / "c.jpg", photo, 60)
+    for one in (*files, copy):
+        found = images.read(io.BytesIO(Path(one.file.path).read_bytes()), max_pixels=10**8)
+        content = Content(one.file.content, found.facts, found.thumbnail, np.zeros(648, np.int8))
+        store.put([Record(one.file, content)])
+    a, b = files
+    Path(b.file.path).unlink()
+    first = new_look(store)
+    assert not first.same(a, b)
+    assert (first.taken, first.unreadable) == (0, {})
+    assert first.same(a, copy)
+    assert first.taken == 1
+    first.save()
+    again = new_look(store)
+    again.recall([match(a, b), match(a, copy)])
+    assert (again.same(b, a), again.same(copy, a), again.taken) == (False, True, 0)
+
+
 def recorded(store: SqliteStore, *shown: Image.Image) -> list[str]:
     """Put pictures into the store, and return the hashes of their contents, in order."""
     contents = []
