@@ -39,10 +39,11 @@ class Grouping:
 
 
 class Near(NamedTuple):
-    """How near a content is to another, and what must be done to it to look like that one."""
+    """How near a content is to another, what must be done to it to look like that one, and whether one is a part."""
 
     distance: float
     turn: Turn = Turn.UPRIGHT
+    part: bool = False
 
 
 class Neighbours:
@@ -51,10 +52,10 @@ class Neighbours:
     def __init__(self, matches: Iterable[Match], *, whole: Mapping[str, bool]) -> None:
         """`whole` tells of each content whether it may match others by look; several frames match by bytes only."""
         self._near: defaultdict[str, dict[str, Near]] = defaultdict(dict)
-        for a, b, distance, turn in matches:
+        for a, b, distance, turn, part in matches:
             if whole.get(a, False) and whole.get(b, False):
-                self._near[a][b] = Near(distance, turn)
-                self._near[b][a] = Near(distance, turn.inverse)
+                self._near[a][b] = Near(distance, turn, part)
+                self._near[b][a] = Near(distance, turn.inverse, part)
 
     def of(self, content: str) -> Mapping[str, Near]:
         """Return the contents near this one; itself is not among them."""
@@ -213,15 +214,15 @@ class _OneSide:
         one, another = (keeper, self._mean_of(keeper)), (other, self._mean_of(other))
         if self._before(keeper, other):
             verdict = decide(one, another, self._by.rules)
-            return Member(other, near.distance, level, verdict.rule, verdict.reason, near.turn)
+            return Member(other, near.distance, level, verdict.rule, verdict.reason, near.turn, near.part)
         verdict = decide(another, one, self._by.rules)
-        return Member(other, near.distance, level, verdict.rule, f"would win: {verdict.reason}", near.turn)
+        return Member(other, near.distance, level, verdict.rule, f"would win: {verdict.reason}", near.turn, near.part)
 
     def _are_duplicates(self, a: str, b: str, near: Near) -> bool:
         """Tell whether two contents are near enough for duplicates; False for one that no file here holds."""
         if a == b:
             return True
-        if near.distance > self._by.max_distance or a not in self._holders or b not in self._holders:
+        if near.part or near.distance > self._by.max_distance or a not in self._holders or b not in self._holders:
             return False
         return _stretch(self._holders[a][0].facts, self._holders[b][0].facts, near.turn) <= _MOST_STRETCH
 

@@ -156,12 +156,14 @@ class Match(NamedTuple):
     """Two different contents (hashes, ``a < b``) and the distance of their signatures, 0..1.
 
     ``turn`` is what must be done to ``b`` to look like ``a``; ``distance`` is that of ``a`` to ``b`` turned so.
+    ``part``: one shows a part of the other; then the distance is that to the part, and they are no duplicates.
     """
 
     a: str
     b: str
     distance: float
     turn: Turn = Turn.UPRIGHT
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ class Candidate:
 class Member:
     """A file of a group, seen from its keeper: the distance to *that keeper*, the level, and why the keeper won.
 
-    ``turn`` is what must be done to the file to look like the keeper.
+    ``turn`` is what must be done to the file to look like the keeper; ``part``: one shows a part of the other.
     """
 
     candidate: Candidate
@@ -212,6 +214,7 @@ class Member:
     rule: str
     reason: str
     turn: Turn = Turn.UPRIGHT
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.journal import Journal
 from py_image_dedup.looks import LastLook, in_register
 from py_image_dedup.model import Candidate, File, Group, Match, Record, Seen, Skipped, Turn
+from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan
 from py_image_dedup.stores.interface import Store
 
@@ -215,11 +216,16 @@ class Pipeline:
             progress=self._observer.progress,
         )
         far = []
+        met = set()
         for match in found:
+            met.add((match.a, match.b))
             if match.distance <= limits[0]:
                 yield match
             else:
                 far.append(match)
+        if self._settings.analysis.crops:
+            parts = find_parts(self._store, contents, within=max(limits), progress=self._observer.progress)
+            far += [match for match in parts if (match.a, match.b) not in met]
         yield from in_register(self._store, far, progress=self._observer.progress)
 
     def _group(self, candidates: Sequence[Candidate], matches: Sequence[Match], *, by: Grouping) -> list[Group]:

@@ -56,7 +56,7 @@ class PlannedAct:
     """One file of a group and what becomes of it.
 
     ``id`` is "group.member", counted from 1; ``distance`` is to the keeper; ``destination`` is set for a move;
-    ``turn`` is what must be done to the file to look like the keeper.
+    ``turn`` is what must be done to the file to look like the keeper; ``part``: one shows a part of the other.
     """
 
     id: str
@@ -68,6 +68,7 @@ class PlannedAct:
     rule: str
     reason: str
     turn: Turn = Turn.UPRIGHT
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def make_plan(
                     rule=member.rule,
                     reason=reason,
                     turn=member.turn,
+                    part=member.part,
                 )
             )
         planned.append(PlannedGroup(PlannedFile.of(group.keeper), tuple(acts)))
@@ -176,6 +178,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
                         **_file_data(act.file),
                         "distance": act.distance,
                         "turn": act.turn.name.lower(),
+                        "part": act.part,
                         "level": str(act.level),
                         "action": str(act.action),
                         "destination": act.destination,

@@ -168,8 +168,8 @@ def _table(number: int, group: PlannedGroup, base: str, *, wide: bool) -> Table:
         reason = act.reason if wide else act.reason.partition(" (")[0]
         if act.level is Level.SIMILAR:
             distance += " similar"
-        if act.turn.words:
-            reason = f"{act.turn.words}; {reason}"
+        for word in (act.turn.words, "part" if act.part else ""):
+            reason = f"{word}; {reason}" if word else reason
         table.add_row(*_cells(act.file, base, style), distance, Text(printable(reason)))
     return table
 

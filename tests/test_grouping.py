@@ -508,6 +508,13 @@ def test_a_turned_copy_has_the_shape_that_it_is_turned_to() -> None:
     assert outline(group(files, upright, by=PLAIN)) == {"a": {"b": (0.08, "similar")}}
 
 
+def test_a_part_is_only_similar() -> None:
+    """One that shows a part of the other never goes for it, however near that part is."""
+    files = [candidate("a", "a", 300), candidate("b", "b", 200)]
+    ((found,),) = [one.members for one in group(files, [Match(content("a"), content("b"), 0.01, part=True)], by=PLAIN)]
+    assert (found.level, found.part, found.distance) == (Level.SIMILAR, True, 0.01)
+
+
 @pytest.mark.parametrize("limit", [None, 0])
 def test_thousands_of_equal_files_in_reasonable_time(limit: int | None) -> None:
     """2,000 files of equal bytes group within seconds, even if the limit in time keeps all of them apart."""

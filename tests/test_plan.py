@@ -134,7 +134,16 @@ def test_data_has_the_shape_others_rely_on() -> None:
     assert data["version"] == 1
     assert set(data) == {"version", "origin", "roots", "action", "target", "groups", "empty_folders", "skipped"}
     file = {"path": str, "size": int, "mtime_ns": int, "sha256": str, "format": str, "width": int, "height": int}
-    act = {"id": str, "distance": float, "turn": str, "level": str, "action": str, "rule": str, "reason": str} | file
+    act = {
+        "id": str,
+        "distance": float,
+        "turn": str,
+        "part": bool,
+        "level": str,
+        "action": str,
+        "rule": str,
+        "reason": str,
+    } | file
     assert len(data["groups"]) == 2
     for group in data["groups"]:
         assert {name: type(value) for name, value in group["keeper"].items()} == file

@@ -52,6 +52,7 @@ class AnalysisSettings:
     use_exif_data: bool
     max_file_size: int
     max_megapixels: int
+    crops: bool
     orientations: str
 
 

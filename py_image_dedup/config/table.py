@@ -57,7 +57,7 @@ PRESETS: dict[str, dict[str, str]] = {
     "exact": {"elasticsearch.max_distance": "0", "deduplication.review_distance": "0"},
     "careful": {"elasticsearch.max_distance": "0.1"},
     "fast": {"deduplication.review_distance": "0.25"},
-    "thorough": {"analysis.orientations": "all"},
+    "thorough": {"analysis.orientations": "all", "analysis.crops": "true"},
 }
 """Defaults of settings that go together, by the values of ``deduplication.preset``; what is set wins over them."""
 
@@ -164,6 +164,14 @@ ENTRIES = (
         meaning="Pictures with more millions of pixels are skipped.",
     ),
     Entry(
+        key="analysis.crops",
+        parse=v.boolean,
+        default="false",
+        example="true",
+        meaning="Whether windows of every picture are compared too, so that larger crops are shown as similar. Takes "
+        "several times as long as comparing whole pictures.",
+    ),
+    Entry(
         key="analysis.orientations",
         parse=v.choice("off", "rotations", "all"),
         default="off",
@@ -203,7 +211,7 @@ ENTRIES = (
         default="standard",
         meaning="Defaults that go together: exact (only what is the same), careful (small changes act, the rest is "
         "shown), standard, fast (shows less, for hundreds of thousands of pictures), thorough (turned and mirrored "
-        "copies too). What is set itself wins.",
+        "copies and larger crops too). What is set itself wins.",
     ),
     Entry(
         key="deduplication.prioritization_rules",

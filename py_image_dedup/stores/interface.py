@@ -6,7 +6,7 @@ operation on files sees and touches the files of that origin only; contents are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
+from py_image_dedup.signature import Signature
 
 Thumbnail = npt.NDArray[np.uint8]
 """64x64 grey, as in :class:`~py_image_dedup.model.Content`."""
@@ -64,6 +65,12 @@ class Store(Protocol):
 
     def thumbnails(self, contents: Collection[str]) -> dict[str, Thumbnail]:
         """Return the thumbnails of these contents, by hash; unknown hashes are left out."""
+
+    def signatures(self, contents: Collection[str]) -> tuple[Sequence[str], Signature]:
+        """Return the contents in ascending order, and their signatures of the current version, shape (n, 648).
+
+        One that has none is left out, or has zeros.
+        """
 
     def similar(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, overload
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _HASH_BYTES: Final = 32
 _TURN_OF: Final = {int(turn): turn for turn in Turn}
 
 
-class Hashes:
+class Hashes(Sequence[str]):
     """Hashes kept as 32 bytes each, one after the other: hex strings of a million take more than 100 MB."""
 
     def __init__(self) -> None:
@@ -30,8 +30,15 @@ class Hashes:
     def __len__(self) -> int:
         return len(self._bytes) // _HASH_BYTES
 
-    def __getitem__(self, number: int) -> str:
-        return self._bytes[number * _HASH_BYTES : (number + 1) * _HASH_BYTES].hex()
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        start = range(0, len(self._bytes), _HASH_BYTES)[number]  # IndexError beyond the end
+        return self._bytes[start : start + _HASH_BYTES].hex()
 
 
 def matches(

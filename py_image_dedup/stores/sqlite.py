@@ -173,6 +173,10 @@ class SqliteStore:
         rows = self._select_in("SELECT hash, thumbnail FROM contents WHERE hash IN", map(bytes.fromhex, contents))
         return {content.hex(): _thumbnail(thumbnail) for content, thumbnail in rows}
 
+    def signatures(self, contents: Collection[str]) -> tuple[Hashes, signature.Signature]:
+        """Return the contents in ascending order, and their signatures."""
+        return self._signatures({bytes.fromhex(content) for content in contents})
+
     def similar(
         self,
         contents: Collection[str],

@@ -239,6 +239,19 @@ def test_gives_thumbnails(store: Store) -> None:
         np.testing.assert_array_equal(found[digest(name)], content(name).thumbnail)
 
 
+def test_gives_signatures(store: Store) -> None:
+    some = [record("/a/1"), record("/a/2"), record("/a/3")]
+    store.put(some)
+    wanted = sorted([digest("/a/1"), digest("/a/3")])
+    hashes, found = store.signatures([*wanted, digest("/a/1")])
+    assert list(hashes) == wanted
+    assert hashes[:1] == wanted[:1]
+    for row, name in enumerate(sorted(["/a/1", "/a/3"], key=digest)):
+        np.testing.assert_array_equal(found[row], content(name).signature)
+    hashes, found = store.signatures([digest("nobody")])
+    assert not found.any()
+
+
 def test_remembers_looks(store_factory: StoreFactory) -> None:
     a, b, c = sorted(map(digest, "abc"))
     one = Look(a, b, 3, 0.1 + 0.2, 17.25, duplicate=False)

@@ -168,6 +168,15 @@ class ElasticStore:
         found = self._connection.get(self._contents, contents, fields=["thumbnail"])
         return {content: mapping.thumbnail_of(document) for content, document in found}
 
+    def signatures(self, contents: Collection[str]) -> tuple[list[str], Signature]:
+        """Return the contents in ascending order, and their signatures; one that has none gets zeros."""
+        hashes = sorted(set(contents))
+        row_of = {content: row for row, content in enumerate(hashes)}
+        found = np.zeros((len(hashes), signature.LENGTH), np.int8)
+        for page, values in self._signatures(hashes):
+            found[[row_of[content] for content in page]] = values
+        return hashes, found
+
     def similar(
         self,
         contents: Collection[str],
@@ -209,12 +218,9 @@ class ElasticStore:
         orientations: Collection[Turn],
         progress: Progress | None = None,
     ) -> Iterator[Match]:
-        """Join contents, which are in order; one without a signature is left as zeros, which match nothing."""
-        row_of = {content: row for row, content in enumerate(contents)}
-        signatures = np.zeros((len(contents), signature.LENGTH), np.int8)
-        for page, values in self._signatures(contents):
-            signatures[[row_of[content] for content in page]] = values
-        yield from matches(contents, signatures, within=within, new=new, orientations=orientations, progress=progress)
+        """Join contents exactly; one without a signature has zeros, which match nothing."""
+        hashes, signatures = self.signatures(contents)
+        yield from matches(hashes, signatures, within=within, new=new, orientations=orientations, progress=progress)
 
     def _signatures(self, contents: Sequence[str]) -> Iterator[tuple[list[str], Signature]]:
         """Read the signatures of the current version page by page: hashes, and as many rows."""
