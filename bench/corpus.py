@@ -29,7 +29,7 @@ _LEAST_SOURCE = 200  # pixels of the short side: below it enlarging leaves nothi
 _EXTENSIONS = (".jpg", ".jpeg", ".png")
 _CAMERAS = (("Acme", "Phone 5"), ("Borealis", "B-12"), ("Cumulus", "One"))
 _QUALITIES = (85, 88, 92)
-_GRAIN = 6  # grey levels; fine and coarse grain together bring the bytes of a picture near to those of a camera
+_GRAIN = 8  # grey levels; fine and coarse grain together bring the bytes of a picture near to those of a camera
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -159,7 +160,9 @@ def shipped(result: Result) -> str:
             if tool["problem"]:
                 rows.append((tool["tool"], *("-",) * 6))
                 continue
-            rows.append((tool["tool"], *_scored(tool["duplicates"]), str(tool["failed"])))
+            rows.append(
+                (tool["tool"], *_scored(tool["duplicates"]), "?" if tool["failed"] is None else str(tool["failed"]))
+            )
             if "with_similar" in tool:
                 rows.append((f"{tool['tool']} + similar", *_scored(tool["with_similar"])[:3], "", "", ""))
         head = ("as shipped", "recall", "precis.", "forgiven", "lost", "of scene", "unread")
@@ -237,8 +240,19 @@ def growth(result: Result) -> str:
     for tool in tools:
         points = {point["size"]: point for point in tool["points"]}
         rows.append((tool["tool"], *(f"{points[size]['wall']:.3g}" if size in points else "-" for size in sizes)))
-        notes.append(f"- {tool['tool']}: {tool['what']}" + (f"; {tool['stopped']}" if tool["stopped"] else "") + ".")
+        notes.append(
+            f"- {tool['tool']}: {tool['what']}" + (f"; {brief(tool['stopped'])}" if tool["stopped"] else "") + "."
+        )
     return table(("wall s", *(f"{size:,}" for size in sizes)), rows) + "\n\n" + "\n".join(notes)
+
+
+def brief(text: str) -> str:
+    """Shorten what a tool said to its first line up to the colon, and its last line; the JSON has more."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return text.strip()[:300]
+    first = re.sub(r"(exit code -?\d+):.*", r"\1", lines[0])
+    return f"{first[:200]}: {lines[-1][:200]}"
 
 
 def problems(result: Result) -> str:
@@ -256,7 +270,7 @@ def problems(result: Result) -> str:
                 said.append(f"- {tool['tool']}, {name}, {one['set']}: {tool['problem']}")
             said += [f"- {tool['tool']}, {name}: {path}: {why}" for path, why in tool.get("failed_files", ())[:2]]
     said += [f"- {tool['tool']}, growth: {tool['stopped']}" for tool in result.get("growth", ()) if tool["stopped"]]
-    unique = dict.fromkeys(" ".join(line.split())[:400] for line in said)
+    unique = dict.fromkeys(brief(line) for line in said)
     return "\n".join(unique) or "Every tool ran."
 
 
