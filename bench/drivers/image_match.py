@@ -48,7 +48,7 @@ def near(signatures: Any, within: float) -> Iterable[tuple[int, int, float]]:
 
 def main() -> None:
     """Sign, compare, write."""
-    options = common.arguments(threshold=0.45, widest=0.6)
+    options = common.arguments(threshold=0.45, widest=0.55)
     paths, signatures, failed = common.hashed(common.walk(options.folder), signature, options.processes)
     within = options.widest if options.sweep else options.threshold
     common.finish(options, paths, near(signatures, within), failed)

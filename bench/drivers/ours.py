@@ -20,7 +20,7 @@ def sign(path: str) -> Any:
 
 def main() -> None:
     """Sign, compare, write."""
-    options = common.arguments(threshold=0.25, widest=0.6)
+    options = common.arguments(threshold=0.25, widest=0.55)
     import numpy as np
 
     from py_image_dedup import signature

@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = [part for part in options.parts.split(",") if part and part != "none"]
     if unknown := set(parts) - set(PARTS):
         parser().error(f"unknown parts: {', '.join(sorted(unknown))}")
+    for name in [name for name in os.environ if name.startswith("PY_IMAGE_DEDUP_")]:
+        del os.environ[name]  # settings of the person who measures are no defaults
     cache = os.path.abspath(options.cache)
     work = os.path.join(cache, "quick" if options.quick else "work")
     out = os.path.abspath(options.out or os.path.join(cache, "quick-results" if options.quick else "results"))

@@ -73,7 +73,8 @@ def _measure(bench: Bench, tool: Tool, key: str, size: int, limit: float) -> dic
             environment=bench.runner.environment(tool, state),
             limit=limit + _ALLOWANCE,
         )
-        result = {"problem": cost.problem, "timed_out": cost.timed_out, "peak_pss": cost.peak_pss}
+        problem = f"took more than {limit:.0f} s" if cost.timed_out else cost.problem
+        result = {"problem": problem, "timed_out": cost.timed_out, "peak_pss": cost.peak_pss}
         if cost.problem:
             return result
         with open(out, encoding="utf-8") as file:
