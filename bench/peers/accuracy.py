@@ -83,7 +83,10 @@ def _shipped(bench: Bench, tool: Tool, folder: str, where: str, prepared: Truth)
         "cpu": answer["cpu"],
         "load_before": answer["load_before"],
         "failed": None if tool.environment == "czkawka" else len(found.failed),  # it only logs them
-        "failed_files": [[path, bench.steps.scrub(reason)[:200]] for path, reason in found.failed[:SHOWN_FAILED]],
+        "failed_files": [
+            [path, bench.steps.scrub(reason.replace(f"{folder}/", ""))[:200]]
+            for path, reason in found.failed[:SHOWN_FAILED]
+        ],
         **_levels(prepared, found),
     }
     return {**result, "second_half": _levels(prepared.half(1), found)}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 OURS = "py-image-dedup"
+SHOWN = 3
 
 
 def table(result: dict[str, Any]) -> str:
@@ -42,7 +43,7 @@ def _speed(result: dict[str, Any]) -> Iterator[str]:
 def _accuracy(result: dict[str, Any]) -> Iterator[str]:
     for folder in result.get("accuracy", ()):
         for one in folder["sets"]:
-            where = f"{folder['name']}, {one['set']}, as shipped"
+            where = f"{folder['name']}, {one['set']}"
             tools = {tool["tool"]: tool["duplicates"] for tool in one["shipped"] if not tool["problem"]}
             if OURS not in tools:
                 continue
@@ -51,18 +52,20 @@ def _accuracy(result: dict[str, Any]) -> Iterator[str]:
             fewer = [f"{name} {scored['lost']}" for name, scored in peers.items() if scored["lost"] < ours["lost"]]
             if fewer:
                 yield f"pictures lost ({where}): {', '.join(fewer)}; this program {ours['lost']}."
+            shares = {name: (scored["recall"] or 0.0) for name, scored in peers.items()}
+            yield from _more(f"all copies ({where})", shares, ours["recall"] or 0.0, peers)
             for kind, (got, asked) in ours["by_relation"].items():
-                more = sorted(
-                    (
-                        (scored["by_relation"][kind][0] / asked, name, scored["precision"] or 0)
-                        for name, scored in peers.items()
-                        if asked and scored["by_relation"][kind][0] > got
-                    ),
-                    reverse=True,
-                )
-                if more:
-                    told = ", ".join(f"{name} {part:.0%} (precision {precision:.2f})" for part, name, precision in more)
-                    yield f"{kind} ({where}): {told}; this program {got / asked:.0%}."
+                shares = {name: scored["by_relation"][kind][0] / asked for name, scored in peers.items() if asked}
+                yield from _more(f"{kind} ({where}, {asked})", shares, got / asked if asked else 0.0, peers)
+
+
+def _more(what: str, shares: dict[str, float], ours: float, peers: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Tell who finds more, the best first, each with its precision on the whole set."""
+    more = sorted(((share, name) for name, share in shares.items() if share > ours), reverse=True)
+    if more:
+        told = [f"{name} {share:.0%} at {peers[name]['precision'] or 0:.3f}" for share, name in more[:SHOWN]]
+        rest = f" and {len(more) - SHOWN} more" if len(more) > SHOWN else ""
+        yield f"{what}: {', '.join(told)}{rest}; this program {ours:.0%}."
 
 
 def _growth(result: dict[str, Any]) -> Iterator[str]:

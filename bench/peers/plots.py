@@ -14,7 +14,9 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt  # the way to draw is chosen first
 
 OURS = "py-image-dedup"
-mpl.rcParams.update({"svg.hashsalt": "bench", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3})
+mpl.rcParams.update(
+    {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}
+)
 COLOURS = dict(
     zip(
         (
@@ -99,7 +101,7 @@ def curves(result: dict[str, Any], folder: str) -> None:
                 )
             forgiven = ", shots of one scene forgiven" if "forgiven" in key else ""
             axis.set(
-                title=title + forgiven, xlabel="recall (copies with their original)", xlim=(0, 1.02), ylim=(0, 1.03)
+                title=title + forgiven, xlabel="recall (copies with their original)", xlim=(0, 1.02), ylim=(0.5, 1.02)
             )
         row[0].set_ylabel("precision (pairs)")
     handles, labels = axes[0][0].get_legend_handles_labels()
@@ -123,12 +125,20 @@ def kinds(result: dict[str, Any], folder: str) -> None:
         names = sorted(tools[0]["duplicates"]["by_relation"])
         counts = [[tool["duplicates"]["by_relation"][name] for tool in tools] for name in names]
         shares = [[got / asked if asked else float("nan") for got, asked in row] for row in counts]
-        axis.imshow(shares, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto")
+        axis.imshow(shares, vmin=0, vmax=1, cmap="viridis", aspect="auto")
         axis.set_xticks(range(len(tools)), [tool["tool"] for tool in tools], rotation=30, ha="right")
         axis.set_yticks(range(len(names)), [f"{name} ({row[0][1]})" for name, row in zip(names, counts, strict=True)])
         for y, row in enumerate(shares):
             for x, value in enumerate(row):
-                axis.text(x, y, f"{100 * value:.0f}", ha="center", va="center", fontsize=7)
+                axis.text(
+                    x,
+                    y,
+                    f"{100 * value:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="black" if value > 0.6 else "white",
+                )
         axis.grid(visible=False)
         axis.set_title(f"{title}: per cent of copies found with their original, as shipped")
     save(figure, folder, "kinds.svg")
@@ -145,6 +155,7 @@ def thresholds(result: dict[str, Any], folder: str) -> None:
     for axis in axes.flat[len(tools) :]:
         axis.axis("off")
     for axis, tool in zip(axes.flat, tools, strict=False):
+        axis.set_prop_cycle(color=mpl.colormaps["tab20"].colors)
         points = tool["points"]
         x = [point["threshold"] for point in points]
         for kind in sorted(points[0]["by_relation"]):

@@ -268,7 +268,9 @@ def problems(result: Result) -> str:
         for tool in (*one["shipped"], *one["curves"]):
             if tool["problem"]:
                 said.append(f"- {tool['tool']}, {name}, {one['set']}: {tool['problem']}")
-            said += [f"- {tool['tool']}, {name}: {path}: {why}" for path, why in tool.get("failed_files", ())[:2]]
+            if tool.get("failed"):
+                path, why = tool["failed_files"][0]
+                said.append(f"- {tool['tool']}, {name}, {one['set']}: {tool['failed']} not read; {path}: {why}")
     said += [f"- {tool['tool']}, growth: {tool['stopped']}" for tool in result.get("growth", ()) if tool["stopped"]]
     unique = dict.fromkeys(brief(line) for line in said)
     return "\n".join(unique) or "Every tool ran."
