@@ -11,6 +11,7 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -70,6 +71,7 @@ def _corpus(text: str) -> tuple[int, tuple[int, int]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write the report."""
     options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ended either way, it ends what it runs
     parts = [part for part in options.parts.split(",") if part and part != "none"]
     if unknown := set(parts) - set(PARTS):
         parser().error(f"unknown parts: {', '.join(sorted(unknown))}")

@@ -114,7 +114,7 @@ def _within(limit: float, result: dict[str, Any]) -> dict[str, Any]:
 
 def _make_tiny(folder: str, count: int) -> None:
     """Write small pictures, each other than all others; a thousand to a folder."""
-    done = os.path.join(folder, ".complete")
+    done = f"{folder}.complete"
     if os.path.exists(done):
         return
     rng = np.random.default_rng(count)

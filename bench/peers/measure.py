@@ -87,7 +87,11 @@ def run(
             return Cost(127, 0.0, 0.0, 0.0, 0, 0, 0, False, "", str(error), load)
         watch = _Watch(child.pid, limit)
         watch.start()
-        _, status, used = os.wait4(child.pid, 0)  # not Popen.wait: it keeps no resource usage
+        try:
+            _, status, used = os.wait4(child.pid, 0)  # not Popen.wait: it keeps no resource usage
+        except BaseException:  # whoever interrupts this wants no half-done search to go on in the background
+            _kill(child.pid)
+            raise
         wall = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         watch.stop()

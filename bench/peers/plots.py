@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -35,6 +36,9 @@ COLOURS = dict(
 )
 
 
+_LONG = re.compile(r"(\d+\.\d\d)\d+")
+
+
 def colour(tool: str) -> str:
     """Return the colour of a tool in all plots."""
     if tool.startswith(OURS):
@@ -43,10 +47,14 @@ def colour(tool: str) -> str:
 
 
 def save(figure: Any, folder: str, name: str) -> None:
-    """Write a plot; the same figures give the same bytes."""
-    figure.tight_layout()
-    figure.savefig(os.path.join(folder, name), metadata={"Date": None})
+    """Write a plot, with coordinates to a hundredth of a point; the same figures give the same bytes."""
+    path = os.path.join(folder, name)
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(_LONG.sub(r"\1", text))
 
 
 def cpu(result: dict[str, Any], folder: str) -> None:
@@ -69,6 +77,7 @@ def cpu(result: dict[str, Any], folder: str) -> None:
             axis.legend()
         axis.set_title(f"CPU ms per picture: {corpus['count']} of {corpus['name']}, {corpus['kB_per_picture']:.0f} kB")
         axis.margins(x=0.12)
+    figure.tight_layout()
     save(figure, folder, "cpu.svg")
 
 
@@ -96,7 +105,7 @@ def curves(result: dict[str, Any], folder: str) -> None:
                     line,
                     color=colour(tool["tool"]),
                     label=tool["tool"],
-                    marker=".",
+                    marker="." if len(points) < 12 else "",
                     markersize=3,
                 )
             forgiven = ", shots of one scene forgiven" if "forgiven" in key else ""
@@ -107,8 +116,7 @@ def curves(result: dict[str, Any], folder: str) -> None:
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=4, fontsize=7)
     figure.tight_layout(rect=(0, 0.12 / len(parts) + 0.03, 1, 1))
-    figure.savefig(os.path.join(folder, "curves.svg"), metadata={"Date": None})
-    plt.close(figure)
+    save(figure, folder, "curves.svg")
 
 
 def kinds(result: dict[str, Any], folder: str) -> None:
@@ -141,6 +149,7 @@ def kinds(result: dict[str, Any], folder: str) -> None:
                 )
         axis.grid(visible=False)
         axis.set_title(f"{title}: per cent of copies found with their original, as shipped")
+    figure.tight_layout()
     save(figure, folder, "kinds.svg")
 
 
@@ -171,8 +180,7 @@ def thresholds(result: dict[str, Any], folder: str) -> None:
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=6, fontsize=7)
     figure.tight_layout(rect=(0, 0.28 / rows, 1, 1))
-    figure.savefig(os.path.join(folder, "thresholds.svg"), metadata={"Date": None})
-    plt.close(figure)
+    save(figure, folder, "thresholds.svg")
 
 
 def growth(result: dict[str, Any], folder: str) -> None:
@@ -187,6 +195,7 @@ def growth(result: dict[str, Any], folder: str) -> None:
         axis.loglog(x, y, "o-", color=colour(tool["tool"]), label=f"{tool['tool']}: {tool['what']}")
     axis.set(xlabel="pictures", ylabel="wall seconds", title="Comparing alone")
     axis.legend(fontsize=7)
+    figure.tight_layout()
     save(figure, folder, "growth.svg")
 
 

@@ -182,29 +182,33 @@ def _scored(scored: Result) -> tuple[str, ...]:
 
 
 def tuned(result: Result) -> str:
-    """Tell what each tool finds at its best threshold, on the half that had no part in choosing it."""
+    """Tell what each tool finds at its default and its best threshold, on the half that had no part in choosing it."""
     parts = []
     for name, one in sets_of(result):
-        rows = []
-        for tool in one["curves"]:
-            if tool["problem"]:
-                rows.append((tool["tool"], *("-",) * 6))
-                continue
-            cells = []
-            for rule in ("strict", "scenes_forgiven"):
-                best = tool["tuned"][rule]
-                scored = best["second_half"]
-                precision = "precision" if rule == "strict" else "precision_scenes_forgiven"
-                mark = "" if best["chosen_by"].startswith("precision") else "*"
-                cells += (
-                    [f"{best['threshold']:.3g}{mark}", share(scored["recall"]), share(scored[precision])]
-                    if scored
-                    else ["-"] * 3
-                )
-            rows.append((tool["tool"], *cells))
-        head = ("tuned", "at", "recall", "precis.", "at", "recall", "forgiven")
-        parts.append(f"{name}, {one['set']}, second half ({one['halves'][1]} files):\n\n{table(head, rows)}")
+        where = f"{name}, {one['set']}, second half ({one['halves'][1]} files)"
+        parts += [
+            f"{where}, {told}:\n\n{_tuned(one['curves'], rule, precision)}"
+            for rule, precision, told in (
+                ("strict", "precision", "all wrong pairs counted"),
+                ("scenes_forgiven", "precision_scenes_forgiven", "shots of one scene forgiven"),
+            )
+        ]
     return "\n\n".join(parts) or "Not measured."
+
+
+def _tuned(curves: Iterable[Result], rule: str, precision: str) -> str:
+    rows = []
+    for tool in curves:
+        cells = ["-"] * 6
+        if not tool["problem"]:
+            default = tool["at_default"]["second_half"]
+            cells[:3] = [f"{tool['default']:g}", share(default["recall"]), share(default[precision])]
+            best = tool["tuned"][rule]
+            if scored := best["second_half"]:
+                mark = "" if best["chosen_by"].startswith("precision") else "*"
+                cells[3:] = [f"{best['threshold']:.3g}{mark}", share(scored["recall"]), share(scored[precision])]
+        rows.append((tool["tool"], *cells))
+    return table(("tool", "default", "recall", "precis.", "best", "recall", "precis."), rows)
 
 
 def kinds(result: Result) -> str:
@@ -272,7 +276,8 @@ def problems(result: Result) -> str:
                 path, why = tool["failed_files"][0]
                 said.append(f"- {tool['tool']}, {name}, {one['set']}: {tool['failed']} not read; {path}: {why}")
     said += [f"- {tool['tool']}, growth: {tool['stopped']}" for tool in result.get("growth", ()) if tool["stopped"]]
-    unique = dict.fromkeys(brief(line) for line in said)
+    # What could not be installed is named once, not wherever it is missing.
+    unique = dict.fromkeys(brief(line) for line in said if "not available: " not in line)
     return "\n".join(unique) or "Every tool ran."
 
 

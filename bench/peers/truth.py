@@ -91,7 +91,7 @@ def first_of(group: list[Row]) -> Row:
 
 def lay_out(folder: str, rows: Iterable[Row], target: str) -> None:
     """Copy the files of a set into a folder of its own; the source is only read.  A finished one is left as it is."""
-    done = os.path.join(target, ".complete")
+    done = f"{target}.complete"
     if os.path.exists(done):
         return
     shutil.rmtree(target, ignore_errors=True)
