@@ -98,13 +98,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     steps = Steps(kept, hidden)
     chosen = _tools(options)
     bench = _bench(options, cache, work, steps, chosen)
-    result: dict[str, Any] = {
+    head = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": machine.describe(),
         "program": machine.program(bench.runner.program),
-        "environments": [one.as_data() for one in bench.runner.environments.values()],
         "options": _told(options),
         "load_at_start": os.getloadavg(),
+    }
+    result: dict[str, Any] = {
+        "measured": dict.fromkeys(parts, head),
+        "environments": {name: one.as_data() for name, one in bench.runner.environments.items()},
     }
     photos = _photos(options, work)
     if "speed" in parts:
@@ -122,7 +125,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "growth" in parts:
         sizes = _QUICK_SIZES if options.quick else growth.SIZES
         result["growth"] = growth.measure_growth(bench, chosen, limit=options.growth_limit, sizes=sizes)
-    result["load_at_end"] = os.getloadavg()
     plots = bench.runner.environments["plots"]
     report.write(result, out, plots=plots, steps=steps, docs=os.path.join(PROJECT, "docs") if options.docs else None)
     steps.say(f"written to {out}")

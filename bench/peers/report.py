@@ -37,12 +37,15 @@ def write(result: dict[str, Any], out: str, *, plots: Environment, steps: Steps,
     path = os.path.join(out, "result.json")
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
-            result = {**json.load(file), **result}
+            before = json.load(file)
+        for name in ("measured", "environments"):
+            result[name] = {**before[name], **result[name]}
+        result = {**before, **result}
     text = json.dumps(result, indent=1)
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text + "\n")
     drawn = _draw(path, out, plots, steps)
-    made = {name: table(result) for name, table in tables.TABLES.items()}
+    made = {name: tables.wrapped(table(result)) for name, table in tables.TABLES.items()}
     with open(os.path.join(out, "report.md"), "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("# Benchmark\n")
         for name, text in made.items():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.peers import better
 
 Result = dict[str, Any]
+WIDTH = 118
 SHORT = {
     "py-image-dedup": "ours",
     "czkawka": "czk.",
@@ -40,6 +42,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([told(lines[0]), rule + "|", *(told(line) for line in lines[1:])])
 
 
+def wrapped(text: str) -> str:
+    """Break lines that are no rows of a table."""
+    lines = (
+        line if line.startswith("|") else textwrap.fill(line, WIDTH, subsequent_indent="  " * line.startswith("- "))
+        for line in text.splitlines()
+    )
+    return "\n".join(lines)
+
+
 def share(value: float | None) -> str:
     """Print a share with three digits; a dash where there is none."""
     return "-" if value is None else f"{value:.3f}"
@@ -50,21 +61,32 @@ def _number(value: float | None, digits: int = 1) -> str:
 
 
 def machine(result: Result) -> str:
-    """Tell what was measured on."""
-    own, program = result["machine"], result["program"]
+    """Tell what was measured, when and on what; parts measured at different times are told apart."""
+    heads: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for part, head in result["measured"].items():
+        heads.setdefault(tuple(_head(head)), []).append(part)
     rows = [
-        ("date", result["date"][:10]),
+        (what if len(heads) == 1 else f"{what} ({', '.join(parts)})", which)
+        for head, parts in heads.items()
+        for what, which in head
+    ]
+    peers = [
+        (name, one["version"] or "not available") for name, one in result["environments"].items() if name != "plots"
+    ]
+    return table(("what", "which"), rows + peers)
+
+
+def _head(head: Result) -> list[tuple[str, str]]:
+    own, program = head["machine"], head["program"]
+    packages = program["packages"]
+    return [
+        ("date", head["date"][:10]),
         ("processor", f"{own['processor']}, {own['cores']} cores"),
         ("memory", f"{own['memory_gb']} GB"),
         ("system", own["system"]),
         ("py-image-dedup", f"{program['version']} ({program['commit'] or program['digest']})"),
-        (
-            "its Python",
-            f"{program['python']}, numpy {program['packages']['numpy']}, Pillow {program['packages']['pillow']}",
-        ),
-        *((one["name"], one["version"] or "not available") for one in result["environments"] if one["name"] != "plots"),
+        ("its Python", f"{program['python']}, numpy {packages['numpy']}, Pillow {packages['pillow']}"),
     ]
-    return table(("what", "which"), rows)
 
 
 def speed(result: Result) -> str:
@@ -261,7 +283,7 @@ def brief(text: str) -> str:
 
 def problems(result: Result) -> str:
     """Name what did not work, with what it said."""
-    said = [f"- {one['name']}: {one['problem']}" for one in result["environments"] if one["problem"]]
+    said = [f"- {one['name']}: {one['problem']}" for one in result["environments"].values() if one["problem"]]
     for corpus in result.get("speed", ()):
         said += [
             f"- {run['tool']}, {run['mode']}, {corpus['name']}: {run['problem']}"
