@@ -1,0 +1,1 @@
+"""Benchmarks: scripts that measure; nothing here is part of the program."""
