@@ -22,6 +22,7 @@ from py_image_dedup.stores.interface import Progress, Store
 
 _KEPT_BACK = 500  # looks written to the store at once
 _REGISTERED_AT_ONCE = 1000  # pairs whose thumbnails are held in memory
+_VIEWS = 8  # held in memory; half a megabyte each
 _THUMBNAILS = 10_000  # held in memory; 4 kB each
 _WAYS = 100  # to look: the version of the comparison is followed by two digits for how the second picture is turned
 _REGISTERED = 50  # added to those of registrations
@@ -44,6 +45,7 @@ class LastLook:
         self._new: list[Look] = []
         self._lock = threading.Lock()
         self._thumbnail = lru_cache(_THUMBNAILS)(lambda content: store.thumbnails([content]).get(content))
+        self._views: dict[tuple[str, tuple[int, int], Turn], View] = {}
         self.taken = 0
         """How many pairs were decoded and compared, and not remembered."""
         self.unreadable: dict[str, Skipped] = {}
@@ -116,6 +118,20 @@ class LastLook:
         return Look(*_pair(a, b), _way(a, b, turn), seen.structure, seen.colour, duplicate)
 
     def _view(self, shown: _Shown, size: tuple[int, int]) -> View | None:
+        """Decode a picture, or take it from those decoded last: a keeper is compared with one copy after the other."""
+        key = shown.candidate.file.path, size, shown.turn
+        with self._lock:
+            view = self._views.pop(key, None)
+        if view is None:
+            view = self._decoded(shown, size)
+        if view is not None and max(size) <= verification.FIRST_SIDE:
+            with self._lock:
+                self._views[key] = view
+                if len(self._views) > _VIEWS:
+                    del self._views[next(iter(self._views))]
+        return view
+
+    def _decoded(self, shown: _Shown, size: tuple[int, int]) -> View | None:
         path, turn = shown.candidate.file.path, shown.turn
         width, height = reversed(size) if turn.lays_over else size
         try:

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from py_image_dedup import images
 from py_image_dedup.files import look, sha256
 from py_image_dedup.looks import LastLook, in_register
-from py_image_dedup.model import Candidate, Content, Facts, File, Match, Record, Turn
+from py_image_dedup.model import Candidate, Content, Facts, File, Match, Record, Turn, View
 from py_image_dedup.stores.sqlite import SqliteStore
 
 
@@ -66,6 +66,25 @@ def test_a_turned_copy_is_the_same_once_it_is_turned_back(store: SqliteStore, tm
     unaware = new_look(store)
     unaware.recall([match(a, b, other_way)])
     assert not unaware.same(a, b, other_way)
+
+
+def test_a_keeper_is_decoded_once_for_its_copies(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at one picture beside five copies of its size decodes six pictures, not ten."""
+    decoded: list[int] = []
+    view = images.view
+
+    def counted(*arguments: Any, **options: Any) -> View:
+        decoded.append(1)
+        return view(*arguments, **options)
+
+    monkeypatch.setattr(images, "view", counted)
+    photo = pictures.photo(4, (640, 480))
+    first, *copies = (save(tmp_path / f"{quality}.jpg", photo, quality) for quality in (95, 90, 85, 80, 75, 70))
+    look = new_look(store)
+    assert all(look.same(first, copy) for copy in copies)
+    assert len(decoded) == 6
 
 
 def test_a_glance_at_the_thumbnails_spares_decoding_what_differs(store: SqliteStore, tmp_path: Path) -> None:
