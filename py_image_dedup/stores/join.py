@@ -347,6 +347,8 @@ def _axes_for(distinct: _Distinct, least: float) -> npt.NDArray[np.float64]:
     """
     step = -(-len(distinct.rows) // _SAMPLE)
     axes = _principal_axes(distinct.signatures[distinct.rows[::step]], count=_AXES[-1])
+    if len(distinct.rows) <= _SAMPLE // 2:
+        return axes  # so few are compared sooner than the best number is found
     step = -(-len(distinct.rows) // _SAMPLED_PAIRS)
     wide = distinct.signatures[distinct.rows[::step]] / np.sqrt(distinct.squares[::step])[:, None]
     projected = _product(wide, axes)
