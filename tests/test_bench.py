@@ -55,6 +55,7 @@ def test_counts_pictures_that_would_be_lost(known: Truth) -> None:
     scored = scoring.score(known, pairs)
 
     assert scored["removed"] == 4
+    assert scored["cleared"] == pytest.approx(1 / 3)
     assert scored["lost_files"] == ["b-small.jpg", "b.jpg", "s2.jpg"]
     assert (scored["lost"], scored["lost_one_scene"]) == (3, 1)
     assert scoring.score(known, pairs, remove=["b.jpg"])["lost"] == 0

@@ -68,6 +68,7 @@ def score(truth: Truth, pairs: Iterable[Pair], remove: Collection[str] | None = 
     lost = lost_pictures(truth, going)
     found_copies = sum(got.values())
     copies = sum(asked.values())
+    surplus = len(truth.rows) - len({row.group for row in truth.rows.values()})
     return {
         "pairs": len(mine),
         "true": len(good),
@@ -81,6 +82,7 @@ def score(truth: Truth, pairs: Iterable[Pair], remove: Collection[str] | None = 
         "copies": copies,
         "by_relation": {kind: [got[kind], asked[kind]] for kind in sorted(asked)},
         "removed": len(going),
+        "cleared": _share(len(going) - len(lost), surplus),
         "lost": len(lost),
         "lost_one_scene": len(set(lost) & {path for pair in one_scene for path in pair}),
         "lost_files": sorted(lost)[:20],
