@@ -131,7 +131,7 @@ if len(sys.argv) == 1:
         os._exit(0)
     os.waitpid(child, 0)
 else:
-    time.sleep(0.5)
+    time.sleep(2)
 """
 
 
@@ -143,7 +143,6 @@ def test_measures_memory_and_cpu_of_the_whole_tree(tmp_path: Path) -> None:
 
     assert cost.problem == ""
     assert cost.peak_pss > 115 << 20
-    assert cost.max_rss < 115 << 20
     assert cost.cpu > 0.3
     assert cost.orphans_cpu > 0.25
     assert cost.processes >= 3

@@ -321,10 +321,14 @@ def test_interrupted_analysis_goes_on_where_it_was(
     album = tmp_path / "album"
     album.mkdir()
     for seed in range(400):
-        pictures.photo(seed, (320, 240)).save(album / f"{seed}.jpg")
+        pictures.photo(seed, (640, 480)).save(album / f"{seed}.jpg")
+    size = sum(path.stat().st_size for path in album.iterdir())
     run = command.start("analyse", album, "-t", "1")
     with opened_below(album) as opened:
-        time.sleep(1.2)
+        lock = command.home / ".local/share/py-image-dedup/signatures.sqlite.lock"
+        _wait_for(lambda: lock.exists() and lock.read_text().strip() != "")
+        before = _bytes_read(run.pid)
+        _wait_for(lambda: _bytes_read(run.pid) > before + size // 5)
         run.send_signal(number)
         run.communicate(timeout=30)
     assert run.returncode == code
@@ -404,6 +408,10 @@ def test_config_command_hides_secrets(command: Command) -> None:
     assert run.code == 0
     assert "s3cret" not in run.out + run.err
     assert "max_distance" in run.out
+
+
+def _bytes_read(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/io").read_text(encoding="ascii").split()[1])
 
 
 def _wait_for(condition: object, seconds: float = 30) -> None:

@@ -27,7 +27,8 @@ class Cost:
     ``cpu`` is user plus system seconds of the command and of all its descendants, as the kernel charged them when they
     were reaped; ``orphans_cpu`` the part of it from processes that the command left behind without waiting.
     ``peak_pss``: highest sum over the tree of proportional set sizes (shared pages counted once), sampled every
-    ``EVERY`` seconds, in bytes; 0 if the run was too short for a sample.  ``max_rss``: of its largest process.
+    ``EVERY`` seconds, in bytes; 0 if the run was too short for a sample.  ``max_rss``: of its largest process, or
+    of the one that measures if that is larger: the kernel counts from before the command was loaded.
     """
 
     code: int
