@@ -13,6 +13,7 @@ import click
 import pytest
 
 from py_image_dedup import cli, config, errors, images, pipeline, ranking, report
+from py_image_dedup.cli import exits
 from py_image_dedup.config.table import DEFAULT_EXTENSIONS, DEFAULT_RULES
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +105,7 @@ def test_exit_codes_are_in_the_readme() -> None:
         if isinstance(value, type) and issubclass(value, errors.DedupError)
     }
 
-    assert told == raised | {0, cli.EXIT_REFUSED, cli.EXIT_INTERRUPTED, cli.EXIT_NO_READER}
+    assert told == raised | {0, exits.EXIT_REFUSED, exits.EXIT_INTERRUPTED, exits.EXIT_NO_READER}
 
 
 def test_everything_public_has_a_docstring() -> None:

@@ -1,0 +1,147 @@
+"""What every command needs: options into settings, and the parts put together from these."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+import click
+
+from py_image_dedup.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from py_image_dedup.config import Loaded, Settings
+    from py_image_dedup.pipeline import Pipeline
+    from py_image_dedup.stores.interface import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def settings_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add the options that every command takes."""
+    for option in reversed(
+        (
+            click.option("--config", "config_file", metavar="FILE", help="Read this configuration file."),
+            click.option(
+                "--store",
+                type=click.Choice(["auto", "sqlite", "elasticsearch"]),
+                help="Where signatures live. auto: Elasticsearch when one is configured, else SQLite.",
+            ),
+            click.option("--database", metavar="FILE", help="The SQLite file."),
+            click.option("--threads", "-t", type=int, help="How many threads analyse."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+_KEYS: Final = {
+    "store": ("store", "--store"),
+    "database": ("database", "--database"),
+    "threads": ("analysis.threads", "--threads"),
+    "dry_run": ("dry_run", "--dry-run"),
+    "action": ("deduplication.action", "--action"),
+    "target": ("deduplication.duplicates_target_directory", "--target"),
+    "max_distance": ("elasticsearch.max_distance", "--max-distance"),
+    "preset": ("deduplication.preset", "--preset"),
+    "orientations": ("analysis.orientations", "--orientations"),
+    "yes": ("deduplication.delete_without_asking", "--yes"),
+}
+"""Options of the command line that stand for a setting."""
+
+
+def load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -> Loaded:
+    """Read the settings, with the options of the command line above all else; notes go to stderr."""
+    from py_image_dedup.config import Override, load_settings
+
+    overrides = {
+        key: Override(option, options[name])
+        for name, (key, option) in _KEYS.items()
+        if options.get(name) not in (None, False) or (name == "dry_run" and options.get(name) is False)
+    }
+    if folders:
+        overrides["analysis.source_directories"] = Override("FOLDER", list(folders))
+        overrides["analysis.across_dirs"] = Override(option="FOLDER", value=True)
+    loaded = load_settings(config_file=config_file, overrides=overrides)
+    for warning in loaded.warnings:
+        click.echo(f"Note: {warning}", err=True)
+    return loaded
+
+
+@contextmanager
+def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
+    """Open the store and wire the parts."""
+    from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
+    from py_image_dedup.looks import LastLook
+    from py_image_dedup.pipeline import Pipeline
+    from py_image_dedup.progress import ProgressBar
+
+    settings = loaded.settings
+    if not settings.analysis.source_directories:
+        raise UsageError("no folder to work on: name one on the command line, or set analysis.source_directories")
+    store = open_store(settings)
+    try:
+        limits = Limits(
+            max_file_size=settings.analysis.max_file_size, max_pixels=settings.analysis.max_megapixels * 1_000_000
+        )
+        budget = MemoryBudget()
+        analyser = LocalAnalyser(
+            origin=settings.origin,
+            threads=settings.analysis.threads,
+            limits=limits,
+            budget=budget,
+            known=store.has_content,
+        )
+        last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
+        with ProgressBar(open_console(stderr=True)) as bar:
+            yield Pipeline(settings, store, analyser, last_look, bar), open_console()
+    finally:
+        store.close()
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store that the settings name; the caller closes it."""
+    if settings.store == "sqlite":
+        from py_image_dedup.stores.sqlite import SqliteStore
+
+        return SqliteStore.open(settings.database, origin=settings.origin)
+    from py_image_dedup.stores.elastic import ElasticStore
+
+    elastic = settings.elasticsearch
+    store = ElasticStore.open(
+        urls=elastic.urls,
+        index=elastic.index,
+        origin=settings.origin,
+        auto_create_index=elastic.auto_create_index,
+        user=elastic.user,
+        password=elastic.password,
+        api_key=elastic.api_key,
+        ca_file=elastic.ca_file,
+        timeout_s=elastic.timeout.total_seconds(),
+    )
+    if store.legacy_index:
+        click.echo(
+            f'Note: the index "{store.legacy_index}" of py-image-dedup 2 is left alone; pictures are analysed anew.',
+            err=True,
+        )
+    return store
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """Return the terminal, or 80 columns of plain text where there is none."""
+    from rich import console
+
+    class Console(console.Console):
+        """Rich ends the process itself when the reader is gone; here main() does."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 80
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
