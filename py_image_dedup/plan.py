@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
 
 from py_image_dedup.files import destination_below
 from py_image_dedup.model import Candidate, Group, Level, Skipped, Turn
-
-VERSION: Final = 1
 
 
 class Action(StrEnum):
@@ -52,11 +49,23 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Companion:
+    """A file that belongs to a picture (sidecar, raw file or clip of the same name) and goes where it goes."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    content: str
+    destination: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedAct:
     """One file of a group and what becomes of it.
 
     ``id`` is "group.member", counted from 1; ``distance`` is to the keeper; ``destination`` is set for a move;
-    ``turn`` is what must be done to the file to look like the keeper; ``part``: one shows a part of the other.
+    ``turn`` is what must be done to the file to look like the keeper; ``part``: one shows a part of the other;
+    ``gain`` names what this file tells and the keeper does not (for example "GPS position").
     """
 
     id: str
@@ -69,6 +78,8 @@ class PlannedAct:
     reason: str
     turn: Turn = Turn.UPRIGHT
     part: bool = False
+    companions: tuple[Companion, ...] = ()
+    gain: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,49 +170,3 @@ def make_plan(
             )
         planned.append(PlannedGroup(PlannedFile.of(group.keeper), tuple(acts)))
     return Plan(origin=origin, roots=tuple(roots), action=action, target=target, groups=tuple(planned))
-
-
-def as_data(plan: Plan) -> dict[str, Any]:
-    """Return the plan as plain data for JSON; odd bytes in paths are surrogate escapes."""
-    return {
-        "version": VERSION,
-        "origin": plan.origin,
-        "roots": list(plan.roots),
-        "action": str(plan.action),
-        "target": plan.target,
-        "groups": [
-            {
-                "keeper": _file_data(group.keeper),
-                "duplicates": [
-                    {
-                        "id": act.id,
-                        **_file_data(act.file),
-                        "distance": act.distance,
-                        "turn": act.turn.name.lower(),
-                        "part": act.part,
-                        "level": str(act.level),
-                        "action": str(act.action),
-                        "destination": act.destination,
-                        "rule": act.rule,
-                        "reason": act.reason,
-                    }
-                    for act in group.duplicates
-                ],
-            }
-            for group in plan.groups
-        ],
-        "empty_folders": list(plan.empty_folders),
-        "skipped": [{"path": skipped.path, "reason": skipped.reason} for skipped in plan.skipped],
-    }
-
-
-def _file_data(file: PlannedFile) -> dict[str, Any]:
-    return {
-        "path": file.path,
-        "size": file.size,
-        "mtime_ns": file.mtime_ns,
-        "sha256": file.content,
-        "format": file.format,
-        "width": file.width,
-        "height": file.height,
-    }

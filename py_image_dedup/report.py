@@ -15,7 +15,8 @@ from rich.text import Text
 from py_image_dedup.actions import Outcome, Result
 from py_image_dedup.files import printable
 from py_image_dedup.model import Level, Skipped
-from py_image_dedup.plan import Action, Plan, PlannedFile, PlannedGroup, as_data
+from py_image_dedup.plan import Action, Plan, PlannedFile, PlannedGroup
+from py_image_dedup.planfile import as_data
 
 _SHOWN_GROUPS = 100
 _SHOWN_SKIPPED = 50

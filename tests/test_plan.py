@@ -6,7 +6,8 @@ import os
 import pytest
 
 from py_image_dedup.model import Candidate, Facts, File, Group, Level, Member, Skipped
-from py_image_dedup.plan import Action, Plan, PlannedFile, as_data, make_plan
+from py_image_dedup.plan import Action, Plan, PlannedFile, make_plan
+from py_image_dedup.planfile import as_data
 
 
 def candidate(path: str, *, size: int = 1000) -> Candidate:
@@ -143,6 +144,8 @@ def test_data_has_the_shape_others_rely_on() -> None:
         "action": str,
         "rule": str,
         "reason": str,
+        "companions": list,
+        "gain": list,
     } | file
     assert len(data["groups"]) == 2
     for group in data["groups"]:

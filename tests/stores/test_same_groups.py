@@ -20,7 +20,7 @@ from py_image_dedup.files import Selector, walk
 from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Look, Record, Seen, Skipped
 from py_image_dedup.pipeline import Pipeline
-from py_image_dedup.plan import as_data
+from py_image_dedup.planfile import as_data
 from py_image_dedup.stores.elastic import ElasticStore
 from py_image_dedup.stores.interface import Store
 from py_image_dedup.stores.sqlite import SqliteStore
