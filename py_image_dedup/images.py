@@ -84,10 +84,10 @@ class Picture:
     @property
     def thumbnail(self) -> npt.NDArray[np.uint8]:
         """The canonical form area-averaged to uint8, shape (64, 64)."""
-        step = CANONICAL_SIDE // THUMBNAIL_SIDE
-        blocks = self.grey.reshape(THUMBNAIL_SIDE, step, THUMBNAIL_SIDE, step)
-        mean = np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
-        return np.asarray(np.rint(mean), np.uint8)
+        wide = self.grey.astype(np.uint16)
+        pairs = wide[0::2] + wide[1::2]
+        sums = pairs[:, 0::2] + pairs[:, 1::2]
+        return ((sums + 1 + (sums >> 2 & 1)) >> 2).astype(np.uint8)  # a quarter, halves to the even number
 
 
 Reserve = Callable[[int], AbstractContextManager[object]]
