@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,22 @@ def test_scores_pairs_by_kind_and_forgives_shots_of_one_scene_only_apart(known: 
     pairs = {("a-small.jpg", "a.jpg"), ("s1.jpg", "s2.jpg"), ("a.jpg", "b.jpg"), ("a.jpg", "elsewhere.jpg")}
     scored = scoring.score(known, pairs)
 
-    assert (scored["true"], scored["false"], scored["false_one_scene"], scored["possible"]) == (1, 2, 1, 4)
-    assert scored["precision"] == pytest.approx(1 / 3)
-    assert scored["precision_scenes_forgiven"] == pytest.approx(1 / 2)
+    assert (scored["true"], scored["false"], scored["false_one_scene"], scored["possible"]) == (1, 3, 1, 4)
+    assert scored["precision"] == pytest.approx(1 / 4)
+    assert scored["precision_scenes_forgiven"] == pytest.approx(1 / 3)
+    assert scored["named_precision"] == pytest.approx(1 / 3)
     assert scored["by_relation"] == {"grayscale": [0, 1], "resized": [1, 2]}
     assert scored["recall"] == pytest.approx(1 / 3)
+
+
+def test_a_chain_of_pairs_is_a_group(known: Truth) -> None:
+    """Two copies that are paired only with a third file stand in one group with each other, for good or ill."""
+    pairs = {("a-small.jpg", "a-grey.jpg"), ("a-grey.jpg", "b.jpg"), ("a-small.jpg", "a.jpg")}
+    scored = scoring.score(known, pairs)
+
+    assert scoring.grouped(pairs) == {scoring.ordered(a, b) for a, b in combinations({n for p in pairs for n in p}, 2)}
+    assert (scored["true"], scored["false"], scored["recall"]) == (3, 3, pytest.approx(2 / 3))
+    assert scored["named_recall"] == pytest.approx(1 / 3)
 
 
 def test_counts_pictures_that_would_be_lost(known: Truth) -> None:

@@ -51,11 +51,13 @@ def ordered(a: str, b: str) -> Pair:
 
 
 def score(truth: Truth, pairs: Iterable[Pair], remove: Collection[str] | None = None) -> dict[str, Any]:
-    """Count pairs of files of this set; others are left out.
+    """Count pairs of files of this set that are in one group; files of other sets are left out.
 
+    `pairs` are chained into groups, as a person sees them: see :func:`grouped`.  "named" counts the pairs alone.
     `remove`: what the tool would remove.  Without it the largest file of what matches stays: see :func:`removal`.
     """
-    mine = {found for found in pairs if found[0] in truth.rows and found[1] in truth.rows}
+    named = {found for found in pairs if found[0] in truth.rows and found[1] in truth.rows}
+    mine = grouped(named)
     good = mine & truth.true
     wrong = mine - truth.true
     one_scene = {found for found in wrong if truth.rows[found[0]].scene == truth.rows[found[1]].scene}
@@ -64,7 +66,7 @@ def score(truth: Truth, pairs: Iterable[Pair], remove: Collection[str] | None = 
     for found, relation in truth.relation.items():
         asked[relation] += 1
         got[relation] += found in mine
-    going = removal(truth, mine) if remove is None else [path for path in remove if path in truth.rows]
+    going = removal(truth, named) if remove is None else [path for path in remove if path in truth.rows]
     lost = lost_pictures(truth, going)
     found_copies = sum(got.values())
     copies = sum(asked.values())
@@ -79,6 +81,8 @@ def score(truth: Truth, pairs: Iterable[Pair], remove: Collection[str] | None = 
         "precision_scenes_forgiven": _share(len(good), len(mine) - len(one_scene)),
         "pair_recall": _share(len(good), len(truth.true)),
         "recall": _share(found_copies, copies),
+        "named_recall": _share(len(named & truth.relation.keys()), copies),
+        "named_precision": _share(len(named & truth.true), len(named)),
         "copies": copies,
         "by_relation": {kind: [got[kind], asked[kind]] for kind in sorted(asked)},
         "removed": len(going),
@@ -90,16 +94,37 @@ def score(truth: Truth, pairs: Iterable[Pair], remove: Collection[str] | None = 
     }
 
 
+def grouped(pairs: Iterable[Pair]) -> set[Pair]:
+    """Return all pairs of files that a chain of pairs joins."""
+    near = neighbours(pairs)
+    waiting = set(near)
+    found: set[Pair] = set()
+    while waiting:
+        group = {waiting.pop()}
+        edge = group
+        while edge := {other for path in edge for other in near[path]} - group:
+            group |= edge
+        waiting -= group
+        found |= {ordered(a, b) for a, b in combinations(group, 2)}
+    return found
+
+
+def neighbours(pairs: Iterable[Pair]) -> dict[str, set[str]]:
+    """Tell of each file which others it is paired with."""
+    near: defaultdict[str, set[str]] = defaultdict(set)
+    for a, b in pairs:
+        near[a].add(b)
+        near[b].add(a)
+    return near
+
+
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole > 0 else None
 
 
 def removal(truth: Truth, pairs: Iterable[Pair]) -> list[str]:
     """Name what goes where a tool does not say: from large to small, a file goes if it matches one that stays."""
-    near: defaultdict[str, set[str]] = defaultdict(set)
-    for a, b in pairs:
-        near[a].add(b)
-        near[b].add(a)
+    near = neighbours(pairs)
     stays: set[str] = set()
     goes = []
     for path in sorted(near, key=lambda path: (-truth.rows[path].size, path)):

@@ -180,14 +180,14 @@ def shipped(result: Result) -> str:
         rows: list[tuple[str, ...]] = []
         for tool in one["shipped"]:
             if tool["problem"]:
-                rows.append((tool["tool"], *("-",) * 7))
+                rows.append((tool["tool"], *("-",) * 8))
                 continue
             rows.append(
                 (tool["tool"], *_scored(tool["duplicates"]), "?" if tool["failed"] is None else str(tool["failed"]))
             )
             if "with_similar" in tool:
-                rows.append((f"{tool['tool']} + similar", *_scored(tool["with_similar"])[:3], "", "", "", ""))
-        head = ("as shipped", "recall", "precis.", "forgiven", "cleared", "lost", "of scene", "unread")
+                rows.append((f"{tool['tool']} + similar", *_scored(tool["with_similar"])[:4], "", "", "", ""))
+        head = ("as shipped", "recall", "precis.", "forgiven", "named", "cleared", "lost", "of scene", "unread")
         title = f"{name}, {one['set']}: {one['meaning']} ({one['files']} files, {one['groups']} pictures)"
         parts.append(f"{title}:\n\n{table(head, rows)}")
     return "\n\n".join(parts) or "Not measured."
@@ -198,6 +198,7 @@ def _scored(scored: Result) -> tuple[str, ...]:
         share(scored["recall"]),
         share(scored["precision"]),
         share(scored["precision_scenes_forgiven"]),
+        share(scored["named_recall"]),
         share(scored["cleared"]),
         str(scored["lost"]),
         str(scored["lost_one_scene"]),
