@@ -87,7 +87,8 @@ class Picture:
         wide = self.grey.astype(np.uint16)
         pairs = wide[0::2] + wide[1::2]
         sums = pairs[:, 0::2] + pairs[:, 1::2]
-        return ((sums + 1 + (sums >> 2 & 1)) >> 2).astype(np.uint8)  # a quarter, halves to the even number
+        quarters = (sums + 1 + (sums >> 2 & 1)) >> 2  # halves to the even number
+        return np.asarray(quarters, np.uint8)
 
 
 Reserve = Callable[[int], AbstractContextManager[object]]
