@@ -29,6 +29,7 @@ from py_image_dedup import signature
 from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
 from py_image_dedup.model import File, Record, Turn
 from py_image_dedup.stores.elastic import ElasticStore, connection, mapping
+from py_image_dedup.stores.elastic import store as elastic_store
 from py_image_dedup.stores.elastic.connection import Connection
 
 Signatures = npt.NDArray[np.int8]
@@ -204,46 +205,9 @@ def test_finds_300_identical_signatures_among_5000_others(open_store: Open, *, b
     assert found(open_store(), vectors, 0.25) == true
 
 
-@needs_server
-@pytest.mark.parametrize("backwards", [False, True])
-def test_finds_300_identical_signatures_by_the_graph(open_store: Open, *, backwards: bool) -> None:
-    """The hits of the graph alone leave out half and more of such a crowd; its clusters, joined, next to nothing."""
-    vectors = crowd(1_000)[:: -1 if backwards else 1]
-    true = pairs_within(vectors, 0.25)
-    by_graph = found(open_store(exact_up_to=0), vectors, 0.25)
-    assert by_graph <= true
-    assert len(by_graph) >= 0.99 * len(true)
-
-
-@needs_server
-def test_asks_the_graph_about_new_and_turned_pictures(open_store: Open) -> None:
-    """Of more contents than are read, those that are new are asked for, each way it may be turned."""
-    upright = np.array([*signatures(200, seed=13)], np.int8)
-    turns = [Turn(1 + row % 8) for row in range(len(upright))]
-    copies = [signature.turned(upright[row : row + 1], turn)[0] for row, turn in enumerate(turns)]
-    some = records(np.array([*upright, *copies], np.int8))
-    hashes = [one.file.content for one in some]
-    store = open_store(exact_up_to=0)
-    store.put(some)
-    told: list[tuple[int, int]] = []
-    for new in (None, hashes[10:30], hashes[205:206]):
-        for orientations in ((), (Turn.CLOCKWISE,), tuple(Turn)):
-            expected = open_store().similar(hashes, within=0.2, new=new, orientations=orientations)
-            found = store.similar(
-                hashes, within=0.2, new=new, orientations=orientations, progress=lambda *far: told.append(far)
-            )
-            assert sorted(found) == sorted(expected)
-        assert told[-1] == (len(new or hashes), len(new or hashes))
-
-
-@needs_server
-def test_asks_the_graph_on_while_pages_are_full(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = list(signatures(300, seed=12))
-    near = [altered(pictures[0], 0.02, seed=n) for n in range(200)]
-    vectors = np.array([*pictures, *near], np.int8)
-    some = records(vectors)
-    store = open_store(exact_up_to=0)
-    store.put(some)
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many neighbours the server is asked for, each time; it is asked as soon as anything is not new."""
     asked: list[int] = []
     search = Connection.search
 
@@ -252,13 +216,75 @@ def test_asks_the_graph_on_while_pages_are_full(open_store: Open, monkeypatch: p
         return search(self, index, searches)
 
     monkeypatch.setattr(Connection, "search", listen)
-    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(elastic_store, "_LOOK_UP_WORTH", 1)
+    return asked
+
+
+@needs_server
+def test_asks_the_server_about_few_new_and_turned_pictures(open_store: Open, pages: list[int]) -> None:
+    """The server is asked for what is near a few new ones, turned each way; all that a full join finds is there."""
+    upright = np.array([*signatures(200, seed=13)], np.int8)
+    turns = [Turn(1 + row % 8) for row in range(len(upright))]
+    copies = [signature.turned(upright[row : row + 1], turn)[0] for row, turn in enumerate(turns)]
+    some = records(np.array([*upright, *copies], np.int8))
     hashes = [one.file.content for one in some]
-    matches = list(store.similar(hashes, within=0.1, progress=lambda *far: told.append(far)))
-    assert {70, 140} <= set(asked)
-    assert told[-1] == (500, 500)
-    assert len(matches) == len(pairs_within(vectors, 0.1))
-    assert list(store.similar(hashes[:1], within=1.0)) == []
+    store = open_store()
+    store.put(some)
+    for new in (hashes[10:30], hashes[205:206]):
+        for orientations in ((), (Turn.CLOCKWISE,), tuple(Turn)):
+            every = list(store.similar(hashes, within=0.2, orientations=orientations))
+            assert pages == []
+            found = store.similar(hashes, within=0.2, new=new, orientations=orientations)
+            assert sorted(found) == sorted(match for match in every if match.a in new or match.b in new)
+            assert len(pages) >= len(new)
+            pages.clear()
+
+
+@needs_server
+def test_asks_on_while_pages_are_full(open_store: Open, pages: list[int]) -> None:
+    """A picture with hundreds of near ones has more than a page of them: none is left out."""
+    pictures = list(signatures(300, seed=12))
+    near = [altered(pictures[0], 0.02, seed=n) for n in range(300)]
+    vectors = np.array([*pictures, *near], np.int8)
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+    store = open_store()
+    store.put(some)
+
+    matches = list(store.similar(hashes, within=0.1, new=hashes[:1]))
+
+    assert pages == [70, 140, 280]
+    assert 140 < len(matches) == sum(0 in pair for pair in pairs_within(vectors, 0.1))
+
+
+@needs_server
+def test_a_crowd_larger_than_the_longest_page_is_joined_whole(
+    open_store: Open, pages: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the server can't tell of all neighbours, all signatures are read: nothing is hidden by a limit."""
+    monkeypatch.setattr(elastic_store, "_MOST_NEIGHBOURS", 140)
+    vectors = crowd(100)
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+    store = open_store()
+    store.put(some)
+    row = next(row for row in range(len(vectors)) if sum(row in pair for pair in pairs_within(vectors, 0.25)) > 250)
+
+    matches = list(store.similar(hashes, within=0.25, new=[hashes[row]]))
+
+    assert pages == [70, 140]
+    assert len(matches) == sum(row in pair for pair in pairs_within(vectors, 0.25))
+
+
+@needs_server
+def test_signatures_too_large_for_memory_lie_in_a_file(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same pairs are found when the signatures are held in a file."""
+    vectors = crowd(300)
+    true = pairs_within(vectors, 0.25)
+    monkeypatch.setattr(elastic_store, "_HELD_IN_MEMORY", 1000)
+
+    assert found(open_store(), vectors, 0.25) == true
+    assert isinstance(elastic_store._rows(len(vectors)), np.memmap)
 
 
 @needs_server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,19 +15,18 @@ from py_image_dedup import signature
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.signature import Signature, turned
 from py_image_dedup.stores.elastic import mapping
-from py_image_dedup.stores.elastic.clusters import clusters
 from py_image_dedup.stores.elastic.connection import Connection, Document, parts
 from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import matches
 
 _PAGE = 5000  # signatures read at once
-_EXACT_UP_TO = 500_000
+_LOOK_UP_WORTH = 1000  # asking the server about one content takes about as long as reading and joining so many
+_HELD_IN_MEMORY = 2 << 30  # bytes of signatures; more lie in a file
 _NEIGHBOURS = 70  # asked for first; a full page is asked for again, twice as long
 _MOST_NEIGHBOURS = 10_000  # the server gives no longer page
-_SPARE_CANDIDATES = 130  # looked at beyond the page
+_CANDIDATES = 1000  # looked at for a page; with fewer the graph misses one of a hundred
 _QUERIES = 100  # sent at once
 _HITS = 20_000  # at most in one answer
-_CLUSTERED = 20_000  # contents of several clusters compared at once
 
 
 class ElasticStore:
@@ -48,14 +48,12 @@ class ElasticStore:
         api_key: str | None = None,
         ca_file: str | None = None,
         timeout_s: float = 30.0,
-        exact_up_to: int = _EXACT_UP_TO,
     ) -> Self:
         """Connect, and check or create the indices ``<index>-files``, ``<index>-contents`` and ``<index>-looks``.
 
-        `timeout_s` seconds are waited for each answer; `exact_up_to` contents at most are compared without the
-        server's help (see :meth:`similar`).  Raises :class:`StoreUnavailable` when no server can be reached,
-        :class:`StoreMismatch` when it is too old, is something else, or its indices of these names are not ours or
-        missing, and :class:`StoreError` when it refuses.
+        `timeout_s` seconds are waited for each answer.  Raises :class:`StoreUnavailable` when no server can be
+        reached, :class:`StoreMismatch` when it is too old, is something else, or its indices of these names are not
+        ours or missing, and :class:`StoreError` when it refuses.
         """
         connection = Connection.open(
             urls, user=user, password=password, api_key=api_key, ca_file=ca_file, timeout_s=timeout_s
@@ -64,26 +62,17 @@ class ElasticStore:
             for part, layout in (("files", mapping.FILES), ("contents", mapping.CONTENTS), ("looks", mapping.LOOKS)):
                 connection.prepare(f"{index}-{part}", layout, create=auto_create_index)
             legacy = index if connection.exists(index) else None
-            return cls(connection, index, origin=origin, legacy_index=legacy, exact_up_to=exact_up_to)
+            return cls(connection, index, origin=origin, legacy_index=legacy)
         except BaseException:
             connection.close()
             raise
 
-    def __init__(
-        self,
-        connection: Connection,
-        index: str,
-        *,
-        origin: str,
-        legacy_index: str | None = None,
-        exact_up_to: int = _EXACT_UP_TO,
-    ) -> None:
+    def __init__(self, connection: Connection, index: str, *, origin: str, legacy_index: str | None = None) -> None:
         self.legacy_index = legacy_index
         self._connection = connection
         self._files, self._contents, self._looks = (f"{index}-{part}" for part in ("files", "contents", "looks"))
         self._origin = origin
         self._of_origin = {"term": {"origin": mapping.encode_path(origin)}}
-        self._exact_up_to = exact_up_to
 
     def put(self, records: Collection[Record]) -> None:
         """Write contents, then files, in bulk."""
@@ -172,7 +161,7 @@ class ElasticStore:
         """Return the contents in ascending order, and their signatures; one that has none gets zeros."""
         hashes = sorted(set(contents))
         row_of = {content: row for row, content in enumerate(hashes)}
-        found = np.zeros((len(hashes), signature.LENGTH), np.int8)
+        found = _rows(len(hashes))
         for page, values in self._signatures(hashes):
             found[[row_of[content] for content in page]] = values
         return hashes, found
@@ -188,26 +177,19 @@ class ElasticStore:
     ) -> Iterator[Match]:
         """Yield every pair of different contents among these that is at most `within` apart.
 
-        Up to ``exact_up_to`` contents their signatures are read and joined here: that misses nothing, and is faster
-        than the server's search besides.  Of more, the server's approximate search tells which hang together (for
-        each that is new, and for each turn of it), and each such cluster is joined.
+        All signatures are read and joined here, which misses nothing.  Only where next to nothing is new does the
+        server's approximate search tell what may be near; that is then joined.
         """
-        hashes = sorted(set(contents))
-        joined = partial(self._joined, within=within, new=new, orientations=orientations)
-        if len(hashes) <= self._exact_up_to:
-            yield from joined(hashes, progress=progress)
-            return
-        turns = {Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)}
-        asked = hashes if new is None else sorted(set(new).intersection(hashes))
-        batch: list[str] = []
-        for cluster in clusters(
-            hashes, asked, self._signatures(asked), partial(self._near, within, turns), progress=progress
-        ):
-            if len(batch) + len(cluster) > _CLUSTERED:
-                yield from joined(sorted(batch))
-                batch = []
-            batch += cluster
-        yield from joined(sorted(batch))
+        joined = partial(self._joined, within=within, orientations=orientations, progress=progress)
+        every = set(contents)
+        asked = None if new is None else every.intersection(new)
+        if asked is not None and len(asked) * _LOOK_UP_WORTH <= len(every):
+            turns = {Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)}
+            near = self._near(sorted(asked), within=within, turns=turns)
+            if near is not None:
+                yield from joined(sorted(asked | near & every), new=asked)
+                return
+        yield from joined(sorted(every), new=asked)
 
     def _joined(
         self,
@@ -236,23 +218,30 @@ class ElasticStore:
                 encoded = [hit["fields"]["signature_bytes"][0] for hit in hits]
                 yield [hit["_id"] for hit in hits], mapping.signatures_of(encoded)
 
-    def _near(self, within: float, turns: Collection[Turn], signatures: Signature) -> Iterator[tuple[int, list[str]]]:
-        """Yield, for each row turned each way, the contents the server finds near; several times if there are many."""
-        for turn in turns:
-            yield from self._near_as_is(within, turned(signatures, turn))
+    def _near(self, contents: Sequence[str], *, within: float, turns: Collection[Turn]) -> set[str] | None:
+        """Return what the server finds near these contents, turned each way; None if it can't tell of all."""
+        found: set[str] = set()
+        for _, signatures in self._signatures(contents):
+            telling = signatures[signatures.any(axis=1)]
+            for turn in turns:
+                asked, k = turned(telling, turn), _NEIGHBOURS
+                while len(asked):
+                    if k > _MOST_NEIGHBOURS:
+                        return None
+                    asked = asked[self._full_pages(asked, k, within, found)]
+                    k *= 2
+        return found
 
-    def _near_as_is(self, within: float, signatures: Signature) -> Iterator[tuple[int, list[str]]]:
-        rows: Sequence[int] = range(len(signatures))
-        k = _NEIGHBOURS
-        while rows:
-            full = []
-            for some in parts(rows, min(_QUERIES, _HITS // k)):
-                searches = [_nearest(signatures[row], k, within) for row in some]
-                for row, hits in zip(some, self._connection.search(self._contents, searches), strict=True):
-                    yield row, [hit["_id"] for hit in hits]
-                    if len(hits) >= k and k < _MOST_NEIGHBOURS:
-                        full.append(row)
-            rows, k = full, min(2 * k, _MOST_NEIGHBOURS)
+    def _full_pages(self, signatures: Signature, k: int, within: float, found: set[str]) -> list[int]:
+        """Add the at most `k` contents nearest to each row to `found`; return the rows that may have more."""
+        full = []
+        for some in parts(range(len(signatures)), min(_QUERIES, _HITS // k)):
+            searches = [_nearest(signatures[row], k, within) for row in some]
+            for row, hits in zip(some, self._connection.search(self._contents, searches), strict=True):
+                found.update(hit["_id"] for hit in hits)
+                if len(hits) >= k:
+                    full.append(row)
+        return full
 
     def looks(self, pairs: Collection[tuple[str, str]], *, version: int) -> dict[tuple[str, str], Look]:
         """Return what is remembered of these pairs of contents."""
@@ -292,8 +281,18 @@ def _nearest(vector: Signature, k: int, within: float) -> Document:
         "field": "signature",
         "query_vector": vector.tobytes().hex(),
         "k": k,
-        "num_candidates": min(k + _SPARE_CANDIDATES, _MOST_NEIGHBOURS),
+        "num_candidates": max(k, _CANDIDATES),
         # A distance of at most T means a cosine of at least 1 - 2 T^2; the server counts in float32.
         "similarity": 1 - 2 * within**2 - 1e-5,
     }
     return {"knn": knn, "size": k, "_source": False}
+
+
+def _rows(count: int) -> Signature:
+    """Return room for so many signatures, all zeros: in memory, or in a file without a name if that takes too much."""
+    shape = (count, signature.LENGTH)
+    if count * signature.LENGTH <= _HELD_IN_MEMORY:
+        return np.zeros(shape, np.int8)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(count * signature.LENGTH)
+        return np.memmap(file, np.int8, "r+", shape=shape)
