@@ -277,6 +277,32 @@ def test_a_crowd_larger_than_the_longest_page_is_joined_whole(
 
 
 @needs_server
+def test_a_graph_is_made_when_there_is_much_to_search(
+    client: Elasticsearch, index: str, open_store: Open, pages: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At first vectors are stored as they come; an index that has grown gets a graph, and finds the same."""
+    monkeypatch.setattr(elastic_store, "_GRAPH_FROM", 100)
+    contents = f"{index}-contents"
+    vectors = crowd(100)
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+
+    def kind() -> str:
+        state = client.indices.get_mapping(index=contents)[contents]["mappings"]["properties"]["signature"]
+        return str(state["index_options"]["type"])
+
+    store = open_store()
+    assert kind() == "flat"
+    store.put(some)
+    before = sorted(store.similar(hashes, within=0.25, new=hashes[5:8]))
+    later = open_store()
+    assert kind() == "hnsw"
+    client.indices.forcemerge(index=contents, max_num_segments=1)
+    assert sorted(later.similar(hashes, within=0.25, new=hashes[5:8])) == before
+    assert len(pages) >= 6
+
+
+@needs_server
 def test_signatures_too_large_for_memory_lie_in_a_file(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same pairs are found when the signatures are held in a file."""
     vectors = crowd(300)

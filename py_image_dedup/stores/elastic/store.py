@@ -22,6 +22,7 @@ from py_image_dedup.stores.matches import matches
 _PAGE = 5000  # signatures read at once
 _LOOK_UP_WORTH = 1000  # asking the server about one content takes about as long as reading and joining so many
 _HELD_IN_MEMORY = 2 << 30  # bytes of signatures; more lie in a file
+_GRAPH_FROM = 100_000  # contents
 _NEIGHBOURS = 70  # asked for first; a full page is asked for again, twice as long
 _MOST_NEIGHBOURS = 10_000  # the server gives no longer page
 _CANDIDATES = 1000  # looked at for a page; with fewer the graph misses one of a hundred
@@ -61,6 +62,8 @@ class ElasticStore:
         try:
             for part, layout in (("files", mapping.FILES), ("contents", mapping.CONTENTS), ("looks", mapping.LOOKS)):
                 connection.prepare(f"{index}-{part}", layout, create=auto_create_index)
+            if connection.count(f"{index}-contents", {"match_all": {}}) >= _GRAPH_FROM:
+                connection.change(f"{index}-contents", mapping.GRAPH)
             legacy = index if connection.exists(index) else None
             return cls(connection, index, origin=origin, legacy_index=legacy)
         except BaseException:
