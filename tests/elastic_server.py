@@ -109,6 +109,17 @@ class ElasticServer:
         self.stop()
         raise RuntimeError(f"Elasticsearch did not start:\n{tail}")
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds, user and system, that the node has taken so far."""
+        assert self._process is not None
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self._process.pid:  # the launcher's session
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         if self._process is not None:
             # The launcher and the server it starts share a session of their own: both are ours.
