@@ -164,8 +164,8 @@ def filled_store(signatures: Signature, seed: int, out: str) -> str:
     return path
 
 
-def batches(signatures: Signature, seed: int) -> Iterator[list[Record]]:
-    """Yield records as analysing would make them, some at a time."""
+def batches(signatures: Signature, seed: int, *, first: int = 0) -> Iterator[list[Record]]:
+    """Yield records as analysing would make them, some at a time; `first`: the number of the first row."""
     random = np.random.default_rng(seed)
     for start in range(0, len(signatures), _BATCH):
         some = np.array(signatures[start : start + _BATCH])
@@ -175,7 +175,7 @@ def batches(signatures: Signature, seed: int) -> Iterator[list[Record]]:
                 File("bench", f"/photos/{row // 1000}/{row:07}.jpg", 3_000_000, 10**18 + row, name_of(row)),
                 Content(name_of(row), Facts("JPEG", 4000, 3000, 1, 30, "2024:05:01 12:00:00"), thumbnail, vector),
             )
-            for row, (vector, thumbnail) in enumerate(zip(some, thumbnails, strict=True), start)
+            for row, (vector, thumbnail) in enumerate(zip(some, thumbnails, strict=True), first + start)
         ]
 
 
@@ -196,10 +196,11 @@ def measure(kind: str, database: str, size: int, within: float) -> None:
     """Ask the store, print the pairs line by line, and last what it took."""
     store = SqliteStore.open(database, origin="bench")
     contents = [name_of(row) for row in range(size)]
-    new = [contents[row] for row in new_rows(size)] if kind == "new" else None
+    new = [contents[row] for row in new_rows(size)]
     turns = list(Turn) if kind == "turned" else []
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-    for match in store.similar(contents, within=within, new=new, orientations=turns):
+    every = store.similar(contents, within=within, orientations=turns)
+    for match in every if kind != "new" else store.near(new, within=within):
         print(match.a, match.b)
     after, wall = resource.getrusage(resource.RUSAGE_SELF), time.monotonic() - started
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -30,18 +30,19 @@ class Unavailable(Exception):
 
 
 class ElasticServer:
-    """One node on loopback.  `options` are further ``-E`` settings; they win over the defaults.
+    """One node on loopback.  `options` are further ``-E`` settings; they win over the defaults.  `heap`: its memory.
 
     ``start()`` returns when the node answers (``wait=False``: when it has been launched; a node of a cluster
     may have to wait for the others).  Between construction and start, files (users, certificates) may be put into
     ``config``.  ``stop()`` ends the node and removes its folder; stopping twice is no error.
     """
 
-    def __init__(self, options: Mapping[str, str] | None = None, *, version: str = VERSION) -> None:
+    def __init__(self, options: Mapping[str, str] | None = None, *, version: str = VERSION, heap: str = "512m") -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._java = find_java()
         self._options = dict(options or {})
+        self._heap = heap
         self._folder = Path(tempfile.mkdtemp(prefix="elasticsearch-"))
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -69,7 +70,7 @@ class ElasticServer:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("ES_", "JAVA_"))}
         environment |= {
             "ES_JAVA_HOME": str(self._java),
-            "ES_JAVA_OPTS": "-Xms512m -Xmx512m",
+            "ES_JAVA_OPTS": f"-Xms{self._heap} -Xmx{self._heap}",
             "HOME": str(self._folder),
             "ES_TMPDIR": str(temporary),
         }
@@ -107,6 +108,17 @@ class ElasticServer:
         tail = self.log.read_text(errors="replace")[-3000:]
         self.stop()
         raise RuntimeError(f"Elasticsearch did not start:\n{tail}")
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds, user and system, that the node has taken so far."""
+        assert self._process is not None
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self._process.pid:  # the launcher's session
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         if self._process is not None:

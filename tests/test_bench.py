@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
@@ -260,3 +261,18 @@ def test_truth_columns_are_those_of_the_corpus(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"12345")
 
     assert truth.load(str(tmp_path)) == [Row("a.jpg", "g1", "original", "g1", 5)]
+
+
+@pytest.mark.elasticsearch
+def test_the_elasticsearch_benchmark_finds_all(tmp_path: Path) -> None:
+    """A small run of the script that measures a million: everything is found, and every figure is there."""
+    script = Path(__file__).parent.parent / "bench" / "elastic.py"
+    done = subprocess.run(
+        [sys.executable, script, "--quick", "--out", tmp_path], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "elastic.json").read_text())["rows"]
+    assert [row["asked"] for row in rows] == ["load", "all", "near", "near"] * 2 + ["graph", "near", "near"]
+    assert all(row["recall"] == 1 and row["true pairs"] > 0 for row in rows if "recall" in row)
+    assert all(row["server CPU s"] >= 0 for row in rows)

@@ -77,7 +77,6 @@ class Store(Protocol):
         contents: Collection[str],
         *,
         within: float,
-        new: Collection[str] | None = None,
         orientations: Collection[Turn] = (),
         progress: Progress | None = None,
     ) -> Iterator[Match]:
@@ -85,11 +84,16 @@ class Store(Protocol):
 
         Each unordered pair comes once, ``a < b``.  A featureless picture (all-zero signature) matches nothing.
 
-        `new`: only pairs with at least one of these contents are wanted; those that are not among `contents` do not
-        count.  `orientations`: a pair also matches if one picture, turned in one of these ways, is at most `within`
+        `orientations`: a pair also matches if one picture, turned in one of these ways, is at most `within`
         from the other; either of the two may be turned, so that a turn brings its inverse with it.  The pair comes
         with the turn of least distance; of several that are equally near with upright, else with the first of the
         enumeration.
+        """
+
+    def near(self, contents: Collection[str], *, within: float, orientations: Collection[Turn] = ()) -> Iterator[Match]:
+        """Yield the pairs, as :meth:`similar` does, of one of these contents with any other in the store.
+
+        Made for few: a store may answer by an approximate search that misses one pair in a thousand.
         """
 
     def looks(self, pairs: Collection[tuple[str, str]], *, version: int) -> dict[tuple[str, str], Look]:

@@ -182,7 +182,6 @@ class SqliteStore:
         contents: Collection[str],
         *,
         within: float,
-        new: Collection[str] | None = None,
         orientations: Collection[Turn] = (),
         progress: Progress | None = None,
     ) -> Iterator[Match]:
@@ -192,9 +191,6 @@ class SqliteStore:
         """
         search = partial(matches, within=within, orientations=orientations, progress=progress)
         wanted = {bytes.fromhex(content) for content in contents}
-        if new is not None:
-            yield from search(*self._signatures(wanted), new=new)
-            return
         turns = sorted({int(turn) for turn in orientations})
         remembered = Remembered(self._database, f"{signature.KIND} {signature.VERSION} {within!r} {turns}")
         known = remembered.contents()
@@ -214,6 +210,11 @@ class SqliteStore:
                 yield match
         remembered.save(added, outdated)
 
+    def near(self, contents: Collection[str], *, within: float, orientations: Collection[Turn] = ()) -> Iterator[Match]:
+        """Yield the pairs of one of these contents with any other in the store, by the exact join: none is missed."""
+        rows = _held(self._all_signatures())
+        yield from matches(*rows, within=within, new=contents, orientations=orientations)
+
     def _signatures(self, contents: AbstractSet[bytes]) -> tuple[Hashes, signature.Signature]:
         """Read the signatures of these contents, in the order of their hashes.
 
@@ -230,11 +231,7 @@ class SqliteStore:
                 first=(signature.KIND, signature.VERSION),
                 then="ORDER BY content",
             )
-        hashes, vectors = Hashes(), bytearray()
-        for content, vector in rows:
-            hashes.append(content)
-            vectors += vector
-        return hashes, np.frombuffer(vectors, np.int8).reshape(-1, signature.LENGTH)
+        return _held(rows)
 
     def _all_signatures(self) -> Iterator[tuple[bytes, bytes]]:
         after = b""
@@ -355,3 +352,12 @@ def _file(row: tuple[Any, ...]) -> File:
 
 
 _origin = lru_cache(8)(os.fsdecode)
+
+
+def _held(rows: Iterable[tuple[bytes, bytes]]) -> tuple[Hashes, signature.Signature]:
+    """Read hashes and signatures into memory."""
+    hashes, vectors = Hashes(), bytearray()
+    for content, vector in rows:
+        hashes.append(content)
+        vectors += vector
+    return hashes, np.frombuffer(vectors, np.int8).reshape(-1, signature.LENGTH)

@@ -486,23 +486,21 @@ def test_compares_a_few_of_many(store: Store) -> None:
     assert by_number(list(store.similar([*hashes, digest("?")], within=0.35)), hashes) == expected
 
 
-def test_finds_what_is_near_to_something_new(store: Store) -> None:
+def test_finds_what_is_near_to_some(store: Store) -> None:
+    """Asked about some contents, a store tells all pairs with these, whoever holds the others."""
     vectors = album()
     some = records(vectors)
     hashes = [one.file.content for one in some]
     store.put(some)
+    store.remove([some[1].file.path])
     for radius in (0.1, 0.35):
         everything = set(store.similar(hashes, within=radius))
-        for new in (set[str](), {hashes[0]}, set(hashes[1::9]), {hashes[-30]}, set(hashes)):
-            expected = {match for match in everything if {match.a, match.b} & new}
-            found = list(store.similar(hashes, within=radius, new=new))
+        for asked in (set[str](), {hashes[0]}, set(hashes[1::9]), {hashes[-30]}, set(hashes)):
+            expected = {match for match in everything if {match.a, match.b} & asked}
+            found = list(store.near(asked, within=radius))
             assert set(found) == expected
             assert len(found) == len(expected)
-            assert set(store.similar(hashes, within=radius, new=[*new, digest("?")])) == expected
-    asked = hashes[::2]
-    matches = list(store.similar(asked, within=0.35, new=hashes[:100]))
-    assert matches
-    assert {name for match in matches for name in match[:2]} <= set(asked)
+            assert set(store.near([*asked, digest("?")], within=radius)) == expected
 
 
 def turned_album() -> tuple[Signatures, Signatures]:
@@ -533,9 +531,9 @@ def test_finds_turned_copies(store: Store) -> None:
             found = list(store.similar(hashes, within=radius, orientations=orientations))
             assert set(found) == expected
             assert len(found) == len(expected)
-            new = set(hashes[3::7])
-            assert set(store.similar(hashes, within=radius, orientations=orientations, new=new)) == {
-                match for match in expected if {match.a, match.b} & new
+            some_of_them = set(hashes[3::7])
+            assert set(store.near(some_of_them, within=radius, orientations=orientations)) == {
+                match for match in expected if {match.a, match.b} & some_of_them
             }
     assert {match.turn for match in found} == set(Turn)
 

@@ -207,7 +207,7 @@ def test_finds_300_identical_signatures_among_5000_others(open_store: Open, *, b
 
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many neighbours the server is asked for, each time; it is asked as soon as anything is not new."""
+    """How many neighbours the server is asked for, each time."""
     asked: list[int] = []
     search = Connection.search
 
@@ -216,13 +216,12 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return search(self, index, searches)
 
     monkeypatch.setattr(Connection, "search", listen)
-    monkeypatch.setattr(elastic_store, "_LOOK_UP_WORTH", 1)
     return asked
 
 
 @needs_server
-def test_asks_the_server_about_few_new_and_turned_pictures(open_store: Open, pages: list[int]) -> None:
-    """The server is asked for what is near a few new ones, turned each way; all that a full join finds is there."""
+def test_asks_the_server_about_few_and_turned_pictures(open_store: Open, pages: list[int]) -> None:
+    """The server is asked for what is near a few, turned each way; all that a full join finds is there."""
     upright = np.array([*signatures(200, seed=13)], np.int8)
     turns = [Turn(1 + row % 8) for row in range(len(upright))]
     copies = [signature.turned(upright[row : row + 1], turn)[0] for row, turn in enumerate(turns)]
@@ -234,7 +233,7 @@ def test_asks_the_server_about_few_new_and_turned_pictures(open_store: Open, pag
         for orientations in ((), (Turn.CLOCKWISE,), tuple(Turn)):
             every = list(store.similar(hashes, within=0.2, orientations=orientations))
             assert pages == []
-            found = store.similar(hashes, within=0.2, new=new, orientations=orientations)
+            found = store.near(new, within=0.2, orientations=orientations)
             assert sorted(found) == sorted(match for match in every if match.a in new or match.b in new)
             assert len(pages) >= len(new)
             pages.clear()
@@ -251,17 +250,17 @@ def test_asks_on_while_pages_are_full(open_store: Open, pages: list[int]) -> Non
     store = open_store()
     store.put(some)
 
-    matches = list(store.similar(hashes, within=0.1, new=hashes[:1]))
+    matches = list(store.near(hashes[:1], within=0.1))
 
     assert pages == [70, 140, 280]
     assert 140 < len(matches) == sum(0 in pair for pair in pairs_within(vectors, 0.1))
 
 
 @needs_server
-def test_a_crowd_larger_than_the_longest_page_is_joined_whole(
+def test_a_crowd_larger_than_the_longest_page_is_told_whole(
     open_store: Open, pages: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the server can't tell of all neighbours, all signatures are read: nothing is hidden by a limit."""
+    """Of more neighbours than the server gives at once it is asked for the others: no limit hides any."""
     monkeypatch.setattr(elastic_store, "_MOST_NEIGHBOURS", 140)
     vectors = crowd(100)
     some = records(vectors)
@@ -270,10 +269,36 @@ def test_a_crowd_larger_than_the_longest_page_is_joined_whole(
     store.put(some)
     row = next(row for row in range(len(vectors)) if sum(row in pair for pair in pairs_within(vectors, 0.25)) > 250)
 
-    matches = list(store.similar(hashes, within=0.25, new=[hashes[row]]))
+    matches = list(store.near([hashes[row]], within=0.25))
 
-    assert pages == [70, 140]
+    assert pages == [70, 140, 140, 140, 140]
     assert len(matches) == sum(row in pair for pair in pairs_within(vectors, 0.25))
+
+
+@needs_server
+def test_a_graph_is_made_when_there_is_much_to_search(
+    client: Elasticsearch, index: str, open_store: Open, pages: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At first vectors are stored as they come; an index that has grown gets a graph, and finds the same."""
+    monkeypatch.setattr(elastic_store, "_GRAPH_FROM", 100)
+    contents = f"{index}-contents"
+    vectors = crowd(100)
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+
+    def kind() -> str:
+        state = client.indices.get_mapping(index=contents)[contents]["mappings"]["properties"]["signature"]
+        return str(state["index_options"]["type"])
+
+    store = open_store()
+    assert kind() == "flat"
+    store.put(some)
+    before = sorted(store.near(hashes[5:8], within=0.25))
+    later = open_store()
+    assert kind() == "hnsw"
+    client.indices.forcemerge(index=contents, max_num_segments=1)
+    assert sorted(later.near(hashes[5:8], within=0.25)) == before
+    assert len(pages) >= 6
 
 
 @needs_server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -28,7 +29,8 @@ Item = TypeVar("Item")
 
 _OLDEST = 9
 _BULK_BYTES = 5 << 20
-_BULK_DOCUMENTS = 1000
+_BULK_DOCUMENTS = 500
+_BULKS_AT_ONCE = 2  # while the server works on one, the next is put together
 _GET = 1000  # documents asked for by id at once
 _PAGE = 5000  # documents of a stream read at once
 _KEEP_ALIVE = "5m"
@@ -139,6 +141,11 @@ class Connection:
             else:
                 return
 
+    def change(self, index: str, properties: Document) -> None:
+        """Change fields of an index, for what is written or merged from now on; where we may not, they stay."""
+        with self._translated(), suppress(AuthorizationException):
+            self._client.indices.put_mapping(index=index, properties=properties)
+
     def exists(self, index: str) -> bool:
         """Tell whether an index is there, as far as we may know."""
         with self._translated(), suppress(AuthorizationException):
@@ -147,10 +154,16 @@ class Connection:
 
     def write(self, index: str, actions: Iterable[Document]) -> None:
         """Send bulk actions (``_id`` and ``_source``, or ``_op_type`` delete); one that is refused is an error."""
-        refused = 0
-        reason = ""
-        with self._written(index), self._translated():
-            for done, item in streaming_bulk(
+        with self._written(index), ThreadPoolExecutor(_BULKS_AT_ONCE) as pool:
+            sent = [pool.submit(self._send, index, some) for some in parts([*actions], _BULK_DOCUMENTS)]
+            refused = [reason for one in sent for reason in one.result()]
+        if refused:
+            raise StoreError(f"{self._here()} refused {len(refused)} of the records for {index}: {refused[0]}")
+
+    def _send(self, index: str, actions: Sequence[Document]) -> list[str]:
+        """Send actions one bulk after the other; return the reasons of those that are refused."""
+        with self._translated():
+            answers = streaming_bulk(
                 self._client,
                 actions,
                 index=index,
@@ -159,13 +172,10 @@ class Connection:
                 raise_on_error=False,
                 max_retries=5,  # of what the server was too busy for, and only that
                 initial_backoff=0.5,
-            ):
-                (answer,) = item.values()
-                if not done and "error" in answer:  # without: it was to be deleted and was not there
-                    refused += 1
-                    reason = reason or _reason(answer["error"])
-        if refused:
-            raise StoreError(f"{self._here()} refused {refused} of the records for {index}: {reason}")
+            )
+            failed = [item for done, item in answers if not done]
+        errors = [answer["error"] for item in failed for answer in item.values() if "error" in answer]
+        return [_reason(error) for error in errors]  # without one: it was to be deleted and was not there
 
     @contextmanager
     def _written(self, index: str) -> Iterator[None]:

@@ -63,7 +63,7 @@ CONTENTS: Final[Document] = {
                 "element_type": "byte",
                 "similarity": "cosine",
                 "index": True,
-                "index_options": {"type": "hnsw"},
+                "index_options": {"type": "flat"},
             },
             # For reading back: as doc values, since the whole document with its thumbnail is ten times as large.
             "signature_bytes": {"type": "binary", "doc_values": True},
@@ -72,6 +72,13 @@ CONTENTS: Final[Document] = {
     },
 }
 
+GRAPH: Final[Document] = {
+    "signature": CONTENTS["mappings"]["properties"]["signature"] | {"index_options": {"type": "hnsw"}}
+}
+"""What ``signature`` becomes in an index so large that reading all vectors for each question takes too long.
+
+Until then there is no graph: building it takes longer than all other writing together.
+"""
 
 LOOKS: Final[Document] = {
     "settings": {"index": {"number_of_shards": 1}},

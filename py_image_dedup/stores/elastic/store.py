@@ -6,7 +6,6 @@ import heapq
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Self
 
 import numpy as np
@@ -20,11 +19,11 @@ from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import matches
 
 _PAGE = 5000  # signatures read at once
-_LOOK_UP_WORTH = 1000  # asking the server about one content takes about as long as reading and joining so many
 _HELD_IN_MEMORY = 2 << 30  # bytes of signatures; more lie in a file
+_GRAPH_FROM = 100_000  # contents
 _NEIGHBOURS = 70  # asked for first; a full page is asked for again, twice as long
 _MOST_NEIGHBOURS = 10_000  # the server gives no longer page
-_CANDIDATES = 1000  # looked at for a page; with fewer the graph misses one of a hundred
+_CANDIDATES = 1000  # looked at for a page; of fewer the graph misses one in a hundred
 _QUERIES = 100  # sent at once
 _HITS = 20_000  # at most in one answer
 
@@ -61,6 +60,8 @@ class ElasticStore:
         try:
             for part, layout in (("files", mapping.FILES), ("contents", mapping.CONTENTS), ("looks", mapping.LOOKS)):
                 connection.prepare(f"{index}-{part}", layout, create=auto_create_index)
+            if connection.count(f"{index}-contents", {"match_all": {}}) >= _GRAPH_FROM:
+                connection.change(f"{index}-contents", mapping.GRAPH)
             legacy = index if connection.exists(index) else None
             return cls(connection, index, origin=origin, legacy_index=legacy)
         except BaseException:
@@ -171,38 +172,31 @@ class ElasticStore:
         contents: Collection[str],
         *,
         within: float,
-        new: Collection[str] | None = None,
         orientations: Collection[Turn] = (),
         progress: Progress | None = None,
     ) -> Iterator[Match]:
         """Yield every pair of different contents among these that is at most `within` apart.
 
-        All signatures are read and joined here, which misses nothing.  Only where next to nothing is new does the
-        server's approximate search tell what may be near; that is then joined.
+        The signatures are read and joined here: that misses nothing, and is faster than asking the server for each.
         """
-        joined = partial(self._joined, within=within, orientations=orientations, progress=progress)
-        every = set(contents)
-        asked = None if new is None else every.intersection(new)
-        if asked is not None and len(asked) * _LOOK_UP_WORTH <= len(every):
-            turns = {Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)}
-            near = self._near(sorted(asked), within=within, turns=turns)
-            if near is not None:
-                yield from joined(sorted(asked | near & every), new=asked)
-                return
-        yield from joined(sorted(every), new=asked)
-
-    def _joined(
-        self,
-        contents: list[str],
-        *,
-        within: float,
-        new: Collection[str] | None,
-        orientations: Collection[Turn],
-        progress: Progress | None = None,
-    ) -> Iterator[Match]:
-        """Join contents exactly; one without a signature has zeros, which match nothing."""
         hashes, signatures = self.signatures(contents)
-        yield from matches(hashes, signatures, within=within, new=new, orientations=orientations, progress=progress)
+        yield from matches(hashes, signatures, within=within, orientations=orientations, progress=progress)
+
+    def near(self, contents: Collection[str], *, within: float, orientations: Collection[Turn] = ()) -> Iterator[Match]:
+        """Yield the pairs of one of these contents with any other in the store.
+
+        The server tells what may be near, by an approximate search; that is then joined.
+        """
+        asked = set(contents)
+        turns = {Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)}
+        found = {
+            other
+            for _, signatures in self._signatures(sorted(asked))
+            for turn in turns
+            for other in self._neighbours(turned(signatures[signatures.any(axis=1)], turn), within)
+        }
+        hashes, signatures = self.signatures(asked | found)
+        yield from matches(hashes, signatures, within=within, new=asked, orientations=orientations)
 
     def _signatures(self, contents: Sequence[str]) -> Iterator[tuple[list[str], Signature]]:
         """Read the signatures of the current version page by page: hashes, and as many rows."""
@@ -218,30 +212,35 @@ class ElasticStore:
                 encoded = [hit["fields"]["signature_bytes"][0] for hit in hits]
                 yield [hit["_id"] for hit in hits], mapping.signatures_of(encoded)
 
-    def _near(self, contents: Sequence[str], *, within: float, turns: Collection[Turn]) -> set[str] | None:
-        """Return what the server finds near these contents, turned each way; None if it can't tell of all."""
-        found: set[str] = set()
-        for _, signatures in self._signatures(contents):
-            telling = signatures[signatures.any(axis=1)]
-            for turn in turns:
-                asked, k = turned(telling, turn), _NEIGHBOURS
-                while len(asked):
-                    if k > _MOST_NEIGHBOURS:
-                        return None
-                    asked = asked[self._full_pages(asked, k, within, found)]
-                    k *= 2
-        return found
+    def _neighbours(self, signatures: Signature, within: float) -> Iterator[str]:
+        """Yield the contents near to any of the rows; for those with many the server is asked again and again."""
+        k = _NEIGHBOURS
+        while len(signatures):
+            crowded = []
+            for some in parts(range(len(signatures)), min(_QUERIES, _HITS // k)):
+                searches = [_nearest(signatures[row], k, within) for row in some]
+                for row, hits in zip(some, self._connection.search(self._contents, searches), strict=True):
+                    yield from (hit["_id"] for hit in hits)
+                    if len(hits) >= k:
+                        crowded.append(row)
+            signatures = signatures[crowded]
+            if k == _MOST_NEIGHBOURS:
+                break
+            k = min(2 * k, _MOST_NEIGHBOURS)
+        for vector in signatures:
+            yield from self._crowd(vector, within)
 
-    def _full_pages(self, signatures: Signature, k: int, within: float, found: set[str]) -> list[int]:
-        """Add the at most `k` contents nearest to each row to `found`; return the rows that may have more."""
-        full = []
-        for some in parts(range(len(signatures)), min(_QUERIES, _HITS // k)):
-            searches = [_nearest(signatures[row], k, within) for row in some]
-            for row, hits in zip(some, self._connection.search(self._contents, searches), strict=True):
-                found.update(hit["_id"] for hit in hits)
-                if len(hits) >= k:
-                    full.append(row)
-        return full
+    def _crowd(self, vector: Signature, within: float) -> Iterator[str]:
+        """Yield the contents near to one that has more neighbours than the server tells at once."""
+        told: set[str] = set()
+        while True:
+            search = _nearest(vector, _MOST_NEIGHBOURS, within)
+            search["knn"]["filter"] = {"bool": {"must_not": {"ids": {"values": sorted(told)}}}}
+            (hits,) = self._connection.search(self._contents, [search])
+            told.update(hit["_id"] for hit in hits)
+            if len(hits) < _MOST_NEIGHBOURS:
+                yield from told
+                return
 
     def looks(self, pairs: Collection[tuple[str, str]], *, version: int) -> dict[tuple[str, str], Look]:
         """Return what is remembered of these pairs of contents."""

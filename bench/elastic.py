@@ -1,0 +1,198 @@
+"""What the Elasticsearch store costs and finds: python bench/elastic.py [FOLDER] [--sizes 1000 10000 ...] [--out DIR].
+
+Signatures are those of bench/join.py.  A server of its own, one node on loopback with --heap of memory, gets whole
+records in steps, up to each of the sizes.  After each step a process of its own asks the store for
+
+- `load`: nothing, but writes the records of this step, as analysing does; then
+- `all`: every pair within the distance,
+- `near`: what is near to 1,000 contents; also, from --graph-from contents on, after the server has built its graph
+  (`graph` tells how long that takes: the search works meanwhile, only slower),
+
+and tells the client's CPU and wall seconds, and its highest memory, and the CPU seconds of the server's processes.
+Recall is against comparing with all rows.  With --quick nothing but a trial of a minute.
+
+Prints a table, writes DIR/elastic.json.  Exit code 1 if `all` misses a pair or anything has one too many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import skimage
+from elasticsearch import Elasticsearch
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [ROOT, os.path.join(ROOT, "tests")]  # the server is that of the tests
+
+from elastic_server import ElasticServer  # noqa: E402
+
+from bench.join import batches, brute_force, cached_signatures, name_of, new_rows, peak_megabytes  # noqa: E402
+from py_image_dedup.model import Turn  # noqa: E402
+from py_image_dedup.signature import Signature  # noqa: E402
+from py_image_dedup.stores.elastic import ElasticStore  # noqa: E402
+
+_INDEX = "bench"
+_SAMPLED = 1_000
+
+Figures = dict[str, Any]
+
+
+def main() -> int:
+    """Start the server, measure step by step, check and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    samples = os.path.join(os.path.dirname(skimage.__file__), "data")
+    parser.add_argument("folder", nargs="?", default=samples, help="photos")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[100_000, 1_000_000])
+    parser.add_argument("--within", nargs="+", type=float, default=[0.1, 0.25])
+    parser.add_argument("--graph-from", type=int, default=100_000)
+    parser.add_argument("--heap", default="4g")
+    parser.add_argument("--out", default="build/bench-elastic", help="holds signatures and results")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="2,000 contents, a small server")
+    parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)  # what the processes are started with
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.sizes, arguments.graph_from, arguments.heap = [1_000, 2_000], 2_000, "512m"
+    os.makedirs(arguments.out, exist_ok=True)
+    folder = os.path.realpath(arguments.folder)
+    signatures = cached_signatures(folder, max(arguments.sizes), arguments.seed, arguments.out)
+    if arguments.measure:
+        what, url, start, size, within = arguments.measure
+        measure(what, url, signatures, range(int(start), int(size)), float(within))
+        return 0
+    server = ElasticServer(heap=arguments.heap)
+    server.start()
+    try:
+        rows = [*measured(server, signatures, arguments)]
+    finally:
+        server.stop()
+    with open(os.path.join(arguments.out, "elastic.json"), "w", encoding="utf-8") as file:
+        json.dump({"cores": os.cpu_count(), "heap": arguments.heap, "rows": rows}, file, indent=1)
+    print(table(rows))
+    right = all(row.get("too many", 0) == 0 and (row["asked"] != "all" or row["recall"] == 1) for row in rows)
+    return 0 if right else 1
+
+
+def measured(server: ElasticServer, signatures: Signature, arguments: argparse.Namespace) -> Iterator[Figures]:
+    """Yield the figures of every step."""
+    before = 0
+    for size in arguments.sizes:
+
+        def run(what: str, within: float, *, start: int = before, size: int = size) -> Figures:
+            with charged(server) as cost:
+                answer = child(what, server.url, start, size, within)
+            found = {(int(a), int(b)) for a, b in answer.pop("pairs")}
+            row = {"asked": what, "contents": size, "within": within, **answer, **cost}
+            row |= checked(found, signatures[:size], within) if what != "load" else {}
+            print(row, file=sys.stderr)
+            return row
+
+        loaded = run("load", 0.0)
+        yield loaded | {"per s": round((size - before) / loaded["wall s"])}
+        yield run("all", max(arguments.within))
+        yield from asked(run, arguments.within, "near")
+        if size >= arguments.graph_from:
+            with charged(server) as cost:
+                build_graph(server.url)
+            yield {"asked": "graph", "contents": size, **cost}
+            yield from asked(run, arguments.within, "near")
+        before = size
+
+
+def asked(run: Callable[[str, float], Figures], distances: list[float], what: str) -> Iterator[Figures]:
+    """Ask once at each distance."""
+    for within in distances:
+        row = run(what, within)
+        yield row | {"per s": round(_SAMPLED / row["wall s"])}
+
+
+def child(what: str, url: str, start: int, size: int, within: float) -> Figures:
+    """Run one step in a process of its own, with the options of this one."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--measure", what, url, str(start), str(size), str(within)]
+    answer: Figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return answer
+
+
+def measure(what: str, url: str, signatures: Signature, rows: range, within: float) -> None:
+    """Do one step, and print what it took and what it found."""
+    store = ElasticStore.open(urls=[url], index=_INDEX, origin="bench", auto_create_index=True, timeout_s=600)
+    pairs = []
+    cpu = wall = 0.0
+
+    @contextmanager
+    def timed() -> Iterator[None]:
+        nonlocal cpu, wall
+        started, before = time.monotonic(), _own_cpu()
+        yield
+        cpu += _own_cpu() - before
+        wall += time.monotonic() - started
+
+    if what == "load":
+        for batch in batches(signatures[rows.start : rows.stop], 1, first=rows.start):
+            with timed():
+                store.put(batch)
+    else:
+        contents = [name_of(row) for row in range(rows.stop)]
+        row_of = {name: row for row, name in enumerate(contents)}
+        near = [contents[row] for row in new_rows(rows.stop)]
+        with timed():
+            found = list(store.similar(contents, within=within) if what == "all" else store.near(near, within=within))
+        pairs = [sorted((row_of[match.a], row_of[match.b])) for match in found]
+    json.dump(
+        {"client CPU s": round(cpu, 2), "wall s": round(wall, 2), "client MB": peak_megabytes(), "pairs": pairs},
+        sys.stdout,
+    )
+
+
+def _own_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def build_graph(url: str) -> None:
+    """Let the server put all vectors into one graph."""
+    with Elasticsearch(url, request_timeout=7200) as client:
+        ElasticStore.open(urls=[url], index=_INDEX, origin="bench", auto_create_index=True).close()
+        client.indices.forcemerge(index=f"{_INDEX}-contents", max_num_segments=1)
+
+
+@contextmanager
+def charged(server: ElasticServer) -> Iterator[Figures]:
+    """Tell afterwards how many CPU seconds the server took, and how long it was."""
+    cost: Figures = {}
+    cpu, started = server.cpu_seconds(), time.monotonic()
+    yield cost
+    cost |= {"server CPU s": round(server.cpu_seconds() - cpu, 2), "took s": round(time.monotonic() - started, 1)}
+
+
+def checked(found: set[tuple[int, int]], signatures: Signature, within: float) -> Figures:
+    """Compare rows with all others the slow way; tell what share of their pairs was found, and what was none."""
+    rows = new_rows(len(signatures))[:_SAMPLED]
+    expected = set(brute_force(signatures, rows, within, [Turn.UPRIGHT]))
+    of_rows = set(rows)
+    mine = {pair for pair in found if of_rows & set(pair)}
+    return {
+        "true pairs": len(expected),
+        "recall": round(len(mine & expected) / len(expected), 6) if expected else 1.0,
+        "too many": len(mine - expected),
+    }
+
+
+def table(rows: list[Figures]) -> str:
+    """Return the figures as a table in Markdown."""
+    head = [*dict.fromkeys(name for row in rows for name in row)]
+    lines = [head, ["---"] * len(head), *[[str(row.get(name, "")) for name in head] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
