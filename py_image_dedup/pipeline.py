@@ -20,7 +20,7 @@ from py_image_dedup.events import Observer
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.journal import Journal
 from py_image_dedup.looks import LastLook, in_register
-from py_image_dedup.model import Candidate, File, Group, Match, Record, Seen, Skipped, Turn
+from py_image_dedup.model import Candidate, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan
 from py_image_dedup.stores.interface import Store
@@ -58,17 +58,38 @@ class Report:
         return all(outcome.result is actions.Result.DONE for outcome in self.outcomes)
 
 
+def grouping(settings: Settings, decisions: Decisions) -> Grouping:
+    """Return what makes a match and which copy stays, by these settings."""
+    age = settings.deduplication.max_file_modification_time_diff
+    return Grouping(
+        rules=settings.deduplication.prioritization_rules,
+        max_distance=settings.elasticsearch.max_distance,
+        review_distance=settings.deduplication.review_distance,
+        max_mtime_difference_ns=None if age is None else round(age.total_seconds() * 1e9),
+        across_roots=settings.analysis.across_dirs,
+        decisions=decisions,
+    )
+
+
 class Pipeline:
     """Runs the phases over parts that are handed in; `counts` tells afterwards what was seen and done."""
 
     def __init__(
-        self, settings: Settings, store: Store, analyser: Analyser, last_look: LastLook, observer: Observer
+        self,
+        settings: Settings,
+        store: Store,
+        analyser: Analyser,
+        last_look: LastLook,
+        observer: Observer,
+        *,
+        decisions: Decisions | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._analyser = analyser
         self._last_look = last_look
         self._observer = observer
+        self._decisions = decisions or Decisions()
         self._roots = settings.analysis.source_directories
         self._protected = files.FolderSet(settings.deduplication.protected_directories)
         self._skipped: dict[str, Skipped] = {}
@@ -86,14 +107,17 @@ class Pipeline:
         total = self._count()
         self._analyse(total)
 
-    def make_plan(self, *, analyse: bool = True) -> Plan:
-        """Phases 1 to 4: find out what would be done.  Without `analyse` the records are taken as they are."""
+    def make_plan(self, *, analyse: bool = True, different_pictures: bool = False) -> Plan:
+        """Phases 1 to 4: find out what would be done.
+
+        Without `analyse` the records are taken as they are.  With `different_pictures` similar files go too.
+        """
         files.check_roots(self._roots)
         self._clean_up()
         total = self._count()
         if analyse:
             self._analyse(total)
-        return self._query()
+        return self._query(different_pictures=different_pictures)
 
     def execute(self, plan: Plan) -> Report:
         """Phases 5 and 6: do what the plan says, as far as the disk still agrees."""
@@ -170,7 +194,7 @@ class Pipeline:
                     if recorded.problem:
                         self._skip(Skipped(file.path, recorded.problem))
 
-    def _query(self) -> Plan:
+    def _query(self, *, different_pictures: bool) -> Plan:
         """Phase 4: matches among the recorded contents, groups, and the plan that follows."""
         self._phase(4)
         settings = self._settings
@@ -182,22 +206,16 @@ class Pipeline:
         matches = list(self._matches(by_content.keys(), limits))
         wanted = {content for match in matches for content in (match.a, match.b)}
         wanted.update(content for content, holders in by_content.items() if len(holders) > 1)
-        age = settings.deduplication.max_file_modification_time_diff
-        grouping = Grouping(
-            rules=settings.deduplication.prioritization_rules,
-            max_distance=limits[0],
-            review_distance=limits[1],
-            max_mtime_difference_ns=None if age is None else round(age.total_seconds() * 1e9),
-            across_roots=settings.analysis.across_dirs,
-        )
         candidates = self._candidates([file for content in wanted for file in by_content[content]])
         plan = make_plan(
-            self._group(candidates, matches, by=grouping),
+            self._group(candidates, matches, by=grouping(settings, self._decisions)),
             origin=settings.origin,
             roots=self._roots,
             action=Action(settings.deduplication.action),
             target=settings.deduplication.duplicates_target_directory,
             protected=self._protected.holds,
+            decisions=self._decisions,
+            different_pictures=different_pictures,
         )
         if settings.remove_empty_folders:
             going = [act.file.path for _, act in plan.acts()]

@@ -107,6 +107,7 @@ RULES: Final[dict[str, Rule]] = {
     )
 }
 
+BY_PERSON: Final = Verdict("kept", "kept: you said so")
 BY_COLOUR: Final = Verdict("colour", "in colour")
 BY_PATH: Final = Verdict("path", "equal by every rule, first by path")
 

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from py_image_dedup.actions import Outcome, Result
+from py_image_dedup.decisions import Named
 from py_image_dedup.files import printable
-from py_image_dedup.model import Level, Skipped
+from py_image_dedup.model import Decisions, Level, Skipped
 from py_image_dedup.plan import Action, Plan, PlannedFile, PlannedGroup
 from py_image_dedup.planfile import as_data
 
@@ -191,3 +192,25 @@ def print_settings(rows: Sequence[tuple[str, str, str]], console: Console) -> No
     for key, value, source in rows:
         line = Text(f"{key}: {printable(value)}").append(f"  # {printable(source)}", style="dim")
         console.print(line, soft_wrap=True)
+
+
+def print_named(headline: str, files: Sequence[Named], console: Console) -> None:
+    """Confirm a decision about these files."""
+    console.print(Text(f"{headline}:", style="bold"))
+    for file in files:
+        console.print(Text(f"  {printable(file.path)}"), soft_wrap=True)
+
+
+def print_kept(decisions: Decisions, console: Console) -> None:
+    """List what never goes: the paths that were named, with the beginning of each hash."""
+    for content, paths in decisions.kept.items():
+        for path in sorted(paths):
+            console.print(Text(f"{content[:12]}  {printable(path)}"), soft_wrap=True)
+
+
+def print_different(decisions: Decisions, console: Console) -> None:
+    """List the pairs that never match, an empty line after each."""
+    for pair, paths in decisions.different.items():
+        for content, path in zip(pair, paths, strict=True):
+            console.print(Text(f"{content[:12]}  {printable(path)}"), soft_wrap=True)
+        console.print()

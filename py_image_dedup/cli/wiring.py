@@ -76,6 +76,7 @@ def load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -
 @contextmanager
 def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
     """Open the store and wire the parts."""
+    from py_image_dedup import decisions
     from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
     from py_image_dedup.looks import LastLook
     from py_image_dedup.pipeline import Pipeline
@@ -84,6 +85,7 @@ def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
     settings = loaded.settings
     if not settings.analysis.source_directories:
         raise UsageError("no folder to work on: name one on the command line, or set analysis.source_directories")
+    said = decisions.read(settings.state_directory)
     store = open_store(settings)
     try:
         limits = Limits(
@@ -99,7 +101,8 @@ def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
         )
         last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
         with ProgressBar(open_console(stderr=True)) as bar:
-            yield Pipeline(settings, store, analyser, last_look, bar), open_console()
+            pipeline = Pipeline(settings, store, analyser, last_look, bar, decisions=said)
+            yield pipeline, open_console()
     finally:
         store.close()
 
