@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from py_image_dedup import actions, files, images
+from py_image_dedup import actions, files, images, objections
 from py_image_dedup.analysis import Analyser
 from py_image_dedup.config import Settings
-from py_image_dedup.errors import RootError
+from py_image_dedup.errors import PlanError, RootError
 from py_image_dedup.events import Observer
+from py_image_dedup.gains import with_gains
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.journal import Journal
 from py_image_dedup.looks import LastLook, in_register
@@ -119,17 +120,37 @@ class Pipeline:
             self._analyse(total)
         return self._query(different_pictures=different_pictures)
 
+    def adopt(self, plan: Plan) -> Plan:
+        """Take over a plan that was saved earlier; :class:`PlanError` for one of another origin.
+
+        Which folders it leaves empty is looked up anew.
+        """
+        if plan.origin != self._settings.origin:
+            raise PlanError(
+                f'the plan is of origin "{plan.origin}", and this is "{self._settings.origin}": apply it there, or set '
+                "the key origin if both names mean the same disk"
+            )
+        files.check_roots(plan.roots)
+        return self._with_empty_folders(plan)
+
+    def objections(self, plan: Plan) -> Iterator[actions.Outcome]:
+        """Yield the acts that would be refused now, with the reasons; nothing is touched."""
+        return objections.of_now(plan, self._decisions, protected=self._protected.holds)
+
     def execute(self, plan: Plan) -> Report:
-        """Phases 5 and 6: do what the plan says, as far as the disk still agrees."""
+        """Phases 5 and 6: do what the plan says, as far as the disk and what a person has decided still agree."""
+        refused = tuple(objections.of_decisions(plan, self._decisions))
+        self._tally("refused", len(refused))
+        plan = plan.without(outcome.act.id for outcome in refused)
         if next(plan.acts(), None) is None:
-            return Report((), (), None)
+            return Report(refused, (), None)
         journal = Journal.open(self._settings.state_directory)
         try:
             outcomes = self._act(plan, journal)
             removed = self._prune(plan, outcomes, journal)
         finally:
             journal.close()
-        return Report(outcomes, removed, journal.path)
+        return Report((*refused, *outcomes), removed, journal.path)
 
     def _clean_up(self) -> None:
         """Phase 1: forget files of this origin below these roots that are gone from the disk."""
@@ -217,13 +238,20 @@ class Pipeline:
             decisions=self._decisions,
             different_pictures=different_pictures,
         )
-        if settings.remove_empty_folders:
-            going = [act.file.path for _, act in plan.acts()]
-            plan = replace(plan, empty_folders=tuple(files.folders_left_empty(going, self._roots)))
+        plan = self._with_empty_folders(plan)
+        if settings.deduplication.report_gain:
+            plan = with_gains(plan, told=self._last_look.told)
         for name in ("duplicates", "similar", "reclaimable"):
             self._tally(name if name != "reclaimable" else "reclaimable_bytes", getattr(plan, name))
         self._tally("groups", len(plan.groups))
         return replace(plan, skipped=self.skipped)
+
+    def _with_empty_folders(self, plan: Plan) -> Plan:
+        """Say in the plan which folders will be left empty, if these are to be removed."""
+        if not self._settings.remove_empty_folders:
+            return replace(plan, empty_folders=())
+        going = [act.file.path for _, act in plan.acts()]
+        return replace(plan, empty_folders=tuple(files.folders_left_empty(going, plan.roots)))
 
     def _matches(self, contents: Collection[str], limits: tuple[float, float]) -> Iterator[Match]:
         """Find the pairs that may be duplicates, and those further apart that may be shown as similar."""

@@ -5,8 +5,8 @@ Making a plan changes nothing on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from py_image_dedup.files import destination_below
@@ -108,6 +108,21 @@ class Plan:
             for act in group.duplicates:
                 if act.action.acts:
                     yield group, act
+
+    def without(self, ids: Iterable[str]) -> Plan:
+        """Return the plan with these acts taken out: their files stay."""
+        out = frozenset(ids)
+        groups = (
+            replace(
+                group,
+                duplicates=tuple(
+                    replace(act, action=Action.KEEP, destination=None) if act.id in out else act
+                    for act in group.duplicates
+                ),
+            )
+            for group in self.groups
+        )
+        return replace(self, groups=tuple(groups)) if out else self
 
     @property
     def duplicates(self) -> int:

@@ -235,7 +235,7 @@ def _wrong_folders(plan: Plan) -> Iterator[Contradiction]:
 
 
 def _wrong_acts(plan: Plan) -> Iterator[Contradiction]:
-    """What goes must go once and be nobody's keeper; then no chain of acts can take the last copy."""
+    """Tell of what goes twice, or is a keeper: without these no chain of acts can take the last copy."""
     keepers = {group.keeper.path: f"groups[{number}]" for number, group in enumerate(plan.groups)}
     goes: dict[str, str] = {}
     for place, _, act in _acts(plan):

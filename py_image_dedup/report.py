@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -43,6 +45,15 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
         f"{counts['files']} files: {counts['analysed']} analysed, {counts['unchanged']} unchanged, "
         f"{counts['skipped']} skipped."
     )
+    print_totals(plan, console)
+    if dry_run and (done := _what_is_done(plan)):
+        console.print(Text(f"Dry run: nothing was touched. {done} with --no-dry-run."))
+        if plan.empty_folders:
+            console.print(f"{len(plan.empty_folders)} folders would be empty then and be removed.")
+
+
+def print_totals(plan: Plan, console: Console) -> None:
+    """Tell how many duplicates there are and what could be freed."""
     console.print(
         Text(
             f"{len(plan.groups)} groups with {plan.duplicates} duplicates"
@@ -51,13 +62,24 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
             style="bold",
         )
     )
-    acts = sum(1 for _ in plan.acts())
-    if acts and dry_run:
-        verb = "moved" if plan.action is Action.MOVE else "deleted"
-        where = f" to {printable(plan.target)}" if plan.target and plan.action is Action.MOVE else ""
-        console.print(Text(f"Dry run: nothing was touched. {acts} files would be {verb}{where} with --no-dry-run."))
-        if plan.empty_folders:
-            console.print(f"{len(plan.empty_folders)} folders would be empty then and be removed.")
+    if risky := sum(act.level is Level.SIMILAR for _, act in plan.acts()):
+        console.print(Text(f"{risky} files that go are only similar: they may show something else.", style="red"))
+
+
+def print_apply(plan: Plan, path: str, console: Console) -> None:
+    """Tell how a saved plan is carried out, and what that does."""
+    if done := _what_is_done(plan):
+        command = f"py-image-dedup apply {shlex.quote(printable(path))}"
+        console.print(Text(f"Apply it with: {command} ({done})"), soft_wrap=True)
+
+
+def _what_is_done(plan: Plan) -> str:
+    """Say what the acts of a plan would do, in words; nothing if there are none."""
+    number = Counter(act.action for _, act in plan.acts())
+    where = f" to {printable(plan.target)}" if plan.target else ""
+    words = {Action.MOVE: f"moved{where}", Action.DELETE: "deleted"}
+    parts = [f"{number[action]} files would be {done}" for action, done in words.items() if number[action]]
+    return " and ".join(parts)
 
 
 def print_skipped(skipped: Sequence[Skipped], console: Console, *, everything: bool = False) -> None:
@@ -173,6 +195,8 @@ def _table(number: int, group: PlannedGroup, base: str, *, wide: bool) -> Table:
         for word in (act.turn.words, "part" if act.part else ""):
             reason = f"{word}; {reason}" if word else reason
         table.add_row(*_cells(act.file, base, style), distance, Text(printable(reason)))
+        if act.gain:
+            table.add_row(Text(f"  only it has: {printable(', '.join(act.gain))}", style="yellow"))
     return table
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from py_image_dedup.cli import daily, decisions
+from py_image_dedup.cli import daily, decisions, plans
 from py_image_dedup.cli.exits import EXIT_INTERRUPTED, EXIT_NO_READER
 from py_image_dedup.errors import DedupError
 
@@ -54,5 +54,9 @@ def cli() -> None:
     """
 
 
-for _command in (daily.analyse, daily.deduplicate, daily.config, decisions.keep, decisions.different):
+for _command in (
+    *(daily.analyse, daily.deduplicate, daily.config),
+    *(plans.show, plans.apply),
+    *(decisions.keep, decisions.different),
+):
     cli.add_command(_command)

@@ -231,6 +231,13 @@ ENTRIES = (
         meaning="Folders whose files are never moved or deleted; they may be the copy that stays. Each must exist.",
     ),
     Entry(
+        key="deduplication.report_gain",
+        parse=v.boolean,
+        default="false",
+        meaning="Whether the table and the plan tell what the metadata of a lesser copy say and those of the copy that "
+        "stays do not: GPS position, capture date, description and the like. Reads the files of all groups once more.",
+    ),
+    Entry(
         key="deduplication.review_distance",
         parse=v.fraction,
         default="0.45",
