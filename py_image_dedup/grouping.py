@@ -15,12 +15,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from py_image_dedup.model import Candidate, Decisions, Facts, Group, Level, Match, Member, Turn
 from py_image_dedup.ranking import BY_PERSON, Key, decide, key
 
-_MOST_STRETCH = 1.5
+MOST_STRETCH: Final = 1.5
 """How far the shapes (width / height) of duplicates may differ: signatures do not see stretching, people do."""
 
 
@@ -239,7 +239,7 @@ class _OneSide:
             return True
         if near.part or near.distance > self._by.max_distance or a not in self._holders or b not in self._holders:
             return False
-        return _stretch(self._holders[a][0].facts, self._holders[b][0].facts, near.turn) <= _MOST_STRETCH
+        return stretch(self._holders[a][0].facts, self._holders[b][0].facts, near.turn) <= MOST_STRETCH
 
     def _is_similar(self, keeper: Candidate, other: Candidate, near: Near) -> bool:
         widest = max(self._by.max_distance, self._by.review_distance)
@@ -278,7 +278,7 @@ class _OneSide:
         return round(total / others, 12) if others else 0.0  # no noise of the sum's order may decide a tie
 
 
-def _stretch(a: Facts, b: Facts, turn: Turn) -> float:
+def stretch(a: Facts, b: Facts, turn: Turn) -> float:
     """Return by what factor two pictures differ in shape once the second is turned so, 1 or more."""
     width, height = (b.height, b.width) if turn.lays_over else (b.width, b.height)
     ratio = (a.width * height) / (a.height * width)

@@ -17,9 +17,10 @@ from rich.text import Text
 from py_image_dedup.actions import Outcome, Result
 from py_image_dedup.decisions import Named
 from py_image_dedup.files import printable
-from py_image_dedup.model import Decisions, Level, Skipped
+from py_image_dedup.model import Candidate, Decisions, Level, Skipped
 from py_image_dedup.plan import Action, Plan, PlannedFile, PlannedGroup
 from py_image_dedup.planfile import as_data
+from py_image_dedup.ranking import date
 
 _SHOWN_GROUPS = 100
 _SHOWN_SKIPPED = 50
@@ -46,8 +47,14 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
         f"{counts['skipped']} skipped."
     )
     print_totals(plan, console)
-    if dry_run and (done := _what_is_done(plan)):
-        console.print(Text(f"Dry run: nothing was touched. {done} with --no-dry-run."))
+    if dry_run:
+        print_dry_run(plan, console, remedy="with --no-dry-run")
+
+
+def print_dry_run(plan: Plan, console: Console, *, remedy: str) -> None:
+    """Tell that nothing was touched, and what would be; `remedy` says how."""
+    if done := _what_is_done(plan):
+        console.print(Text(f"Dry run: nothing was touched. {done} {remedy}."))
         if plan.empty_folders:
             console.print(f"{len(plan.empty_folders)} folders would be empty then and be removed.")
 
@@ -238,3 +245,33 @@ def print_different(decisions: Decisions, console: Console) -> None:
         for content, path in zip(pair, paths, strict=True):
             console.print(Text(f"{content[:12]}  {printable(path)}"), soft_wrap=True)
         console.print()
+
+
+def print_explanation(
+    subjects: Sequence[tuple[str, Candidate]], rows: Sequence[tuple[str, str]], console: Console
+) -> None:
+    """Print two files with what is recorded of them, and what there is to say of the pair."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
+    table.add_column("", no_wrap=True)
+    for name, _ in subjects:
+        table.add_column(name, overflow="fold", ratio=1)
+    candidates = [candidate for _, candidate in subjects]
+    for about, cells in (
+        ("path", [printable(one.file.path) for one in candidates]),
+        ("size", [megabytes(one.file.size) for one in candidates]),
+        ("pixels", [f"{one.facts.width}x{one.facts.height} {one.facts.format}" for one in candidates]),
+        ("colour", ["no" if one.facts.grey else "yes" for one in candidates]),
+        ("EXIF tags", [str(one.facts.exif_count) for one in candidates]),
+        ("taken", [printable(one.facts.taken) or "-" for one in candidates]),
+        ("modified (UTC)", [date(one.file.mtime_ns) for one in candidates]),
+        ("SHA-256", [f"{one.file.content[:16]}..." for one in candidates]),
+    ):
+        table.add_row(about, *map(Text, cells))
+    console.print(table)
+    console.print()
+    said = Table.grid(padding=(0, 2, 0, 0))
+    said.add_column(no_wrap=True)
+    said.add_column(overflow="fold")
+    for about, words in rows:
+        said.add_row(Text(about, style="bold"), Text(printable(words)))
+    console.print(said)

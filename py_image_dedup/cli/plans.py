@@ -48,5 +48,7 @@ def apply(plan_file: str, *, dry_run: bool, yes: bool, **options: Any) -> int:
         report.print_plan(plan, console)
         refused = tuple(pipeline.objections(plan))
         report.print_outcomes(refused, console)
-        report.print_totals(plan.without(outcome.act.id for outcome in refused), console)
+        left = plan.without(outcome.act.id for outcome in refused)
+        report.print_totals(left, console)
+        report.print_dry_run(left, console, remedy="without --dry-run")
         return EXIT_REFUSED if refused else 0
