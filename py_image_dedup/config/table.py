@@ -234,8 +234,8 @@ ENTRIES = (
         key="deduplication.report_gain",
         parse=v.boolean,
         default="false",
-        meaning="Whether the table and the plan tell what the metadata of a lesser copy say and those of the copy that "
-        "stays do not: GPS position, capture date, description and the like. Reads the files of all groups once more.",
+        meaning="Whether table and plan tell what only the metadata of a lesser copy say (GPS position, description and "
+        "so on), for which the files of all groups are read once more.",
     ),
     Entry(
         key="deduplication.review_distance",
@@ -386,7 +386,7 @@ ENTRIES = (
         parse=paths.new_folder,
         otherwise="`$XDG_STATE_HOME/py-image-dedup`, with `~/.local/state` if unset",
         example="/var/lib/py-image-dedup",
-        meaning="The folder of the journal, from which acts can be undone.",
+        meaning="The folder of the journal, from which acts can be undone, and of decisions that last.",
     ),
     Entry(
         key="origin",
