@@ -74,7 +74,7 @@ def test_a_kept_picture_stays_and_is_shown() -> None:
 
 def test_a_kept_picture_stays_under_any_name() -> None:
     """Keeping belongs to the bytes: a file that was renamed since is kept as well."""
-    said = keeping(y="old name")
+    said = keeping(y="q")
     assert going(planned(grouped(LARGE_MIDDLE_SMALL, ALL_NEAR, said), said)) == {"s": "l"}
 
 
@@ -182,7 +182,8 @@ def test_a_keeper_never_goes_for_another() -> None:
 
 
 def test_risk_does_not_reach_what_is_kept_or_protected() -> None:
-    """A decision and a protected folder hold against the risk."""
+    """A decision, under whatever name, and a protected folder hold against the risk."""
+    assert going(planned(similar(), keeping(y="q"), risk=True)) == {"s": "l"}
     assert going(planned(similar(keeping(y="m")), keeping(y="m"), risk=True, protected="/s")) == {}
 
 

@@ -155,13 +155,16 @@ def test_a_line_that_was_cut_off(album: Path, state: str) -> None:
     """Of what power loss leaves of a line nothing holds, all before it does, and the next line is whole."""
     decisions.keep(state, [str(album / "a")])
     whole = log(state).read_bytes()
-    decisions.keep(state, [str(album / "b")])
+    long = album / ("b" * 200)
+    (album / "b").rename(long)
+    decisions.keep(state, [str(long)])
     second = log(state).read_bytes()[len(whole) :]
     for end in range(len(second)):
         log(state).write_bytes(whole + second[:end])
         assert kept(state) == {"a"}
         decisions.keep(state, [str(album / "c")])
         assert kept(state) == {"a", "c"}
+        assert log(state).read_bytes().endswith(b"}\n")
 
 
 @given(st.binary(max_size=80))

@@ -15,11 +15,6 @@ from PIL import Image
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path / "home")
-
-
-@pytest.fixture
 def album(tmp_path: Path) -> Path:
     """A photo in several versions, and others."""
     folder = tmp_path / "album"
@@ -100,6 +95,11 @@ def test_another_picture(command: Command, album: Path) -> None:
     assert told["last look"].startswith("not the same")
     assert told["max_distance"] == "none makes them duplicates: the last look"
     assert told["result"] == "unrelated: neither is listed with the other"
+    wide = {"PY_IMAGE_DEDUP_DEDUPLICATION_REVIEW_DISTANCE": "0.9"}
+    told = Told(command, album / "a.jpg", album / "other.jpg", **wide)
+    assert told["laid over"].endswith(": too little to be shown")
+    assert told["result"] == "unrelated: neither is listed with the other"
+    assert not any("other.jpg" in found for found in command.run("deduplicate", album, **wide).groups())
 
 
 def test_a_page_with_another_word(command: Command, tmp_path: Path) -> None:

@@ -140,9 +140,8 @@ def test_what_can_not_be_read_ends_nothing() -> None:
     assert gains(plan, {"/a": {"rating"}, "/b": set(), "/c": set()}) == [(), (), ()]
 
 
-def test_the_command_lists_gains_if_it_is_asked_to(tmp_path: Path) -> None:
+def test_the_command_lists_gains_if_it_is_asked_to(command: Command, tmp_path: Path) -> None:
     """With the key the table and the plan tell what only the lesser copy has; by default nobody looks."""
-    command = Command(tmp_path / "home")
     album = tmp_path / "album"
     album.mkdir()
     photo = pictures.photo(1, (640, 480))

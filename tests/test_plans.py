@@ -19,11 +19,6 @@ SCHEMA = json.loads((Path(__file__).parent.parent / "docs/plan.schema.json").rea
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path / "home")
-
-
-@pytest.fixture
 def album(tmp_path: Path) -> Path:
     """Two photos; the first with a byte-identical, a smaller and a framed copy, which is only similar."""
     folder = tmp_path / "album"

@@ -234,8 +234,8 @@ ENTRIES = (
         key="deduplication.report_gain",
         parse=v.boolean,
         default="false",
-        meaning="Whether table and plan tell what only the metadata of a lesser copy say (GPS position, description and "
-        "so on), for which the files of all groups are read once more.",
+        meaning="Whether table and plan tell what only the metadata of a lesser copy say (GPS position, description "
+        "and so on), for which the files of all groups are read once more.",
     ),
     Entry(
         key="deduplication.review_distance",
