@@ -149,10 +149,12 @@ def _lines(path: str) -> list[bytes]:
     try:
         with open(path, "rb") as log:
             return log.read().split(b"\n")[:-1]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise StateDirectoryError(f"the decisions in {path} can't be read: {error.strerror}") from None
+        raise StateDirectoryError(
+            f"the decisions in {path} can't be read ({error.strerror}); see the key state_directory"
+        ) from None
 
 
 def _named(path: str) -> Named:

@@ -227,6 +227,8 @@ def _wrong_folders(plan: Plan) -> Iterator[Contradiction]:
         yield "origin", "it is empty"
     if not plan.roots:
         yield "roots", "it is empty, but a plan is made for folders"
+    if plan.target is None and plan.action is Action.MOVE:
+        yield "target", "it is null, but the plan is to move files"
     if plan.target is not None and any(is_below(root, [plan.target]) for root in plan.roots):
         yield "target", "it is one of the roots, or holds one"
     for number, folder in enumerate(plan.empty_folders):

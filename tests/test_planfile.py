@@ -284,6 +284,12 @@ def test_lies_are_refused_with_their_place(place: Path, lie: str) -> None:
     assert "\n" not in said
 
 
+def test_a_plan_to_move_names_a_target(place: Path) -> None:
+    """Also one in which nothing goes by now."""
+    data = as_data(plan()) | {"target": None, "groups": []}
+    assert "target: it is null, but the plan is to move files" in refusal(place, data)
+
+
 def test_every_missing_key_is_told(place: Path) -> None:
     """No key of a plan may be left out, at any depth."""
 

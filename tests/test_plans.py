@@ -97,6 +97,8 @@ def test_a_real_run_saves_what_it_is_about_to_do(command: Command, album: Path) 
     """With --no-dry-run the plan is saved before the first act, as a dry run would have written it."""
     saved = Saved(command, album, "--no-dry-run")
     assert "result" not in saved.acts()["small.jpg"]
+    assert act_on(saved.run.json, "small.jpg")["result"] == "done"
+    jsonschema.validate(saved.run.json, SCHEMA)
     assert names(saved.target) == {"a copy.jpg", "small.jpg"}
     assert "Apply it with" not in saved.run.out
 

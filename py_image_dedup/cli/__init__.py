@@ -49,8 +49,8 @@ def _interrupt(*_: object) -> NoReturn:
 def cli() -> None:
     """Find pictures that show the same thing, and move or delete the lesser copies.
 
-    Nothing is touched unless --no-dry-run is given. Every setting can also be made in py_image_dedup.yaml and in the
-    environment; see "py-image-dedup config".
+    Nothing is touched unless --no-dry-run is given or a saved plan is applied. Every setting can also be made in
+    py_image_dedup.yaml and in the environment; see "py-image-dedup config".
     """
 
 
