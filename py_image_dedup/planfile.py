@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -219,6 +220,10 @@ def _contradictions(plan: Plan) -> Iterator[Contradiction]:
         ids[act.id] = place
         if act.file.path == group.keeper.path:
             yield f"{place}.path", "it is the keeper of its own group"
+        for number, companion in enumerate(act.companions):
+            if not _share_a_name(companion.path, act.file.path):
+                why = f"{printable(companion.path)} does not belong to {printable(act.file.path)}: take it out"
+                yield f"{place}.companions[{number}].path", why
     yield from _wrong_acts(plan)
 
 
@@ -248,6 +253,13 @@ def _wrong_acts(plan: Plan) -> Iterator[Contradiction]:
                 if path in goes:
                     yield f"{place}.action", f"{printable(path)} is to go, and goes already by {goes[path]}"
                 goes[path] = place
+
+
+def _share_a_name(companion: str, picture: str) -> bool:
+    """Tell whether a file may belong to a picture; after keeper and duplicate were exchanged it may not any more."""
+    stem, _ = os.path.splitext(picture)
+    same_folder = os.path.dirname(companion) == os.path.dirname(picture)
+    return same_folder and companion != picture and companion.lower().startswith(stem.lower())
 
 
 def _acts(plan: Plan) -> Iterator[tuple[str, PlannedGroup, PlannedAct]]:

@@ -203,7 +203,13 @@ def test_keeper_and_duplicate_change_places(place: Path) -> None:
             keeper[key], duplicate[key] = duplicate[key], keeper[key]
         duplicate["destination"] = None
 
-    made = edited(place, swap)
+    def swap_all(data: dict[str, Any]) -> None:
+        swap(data)
+        data["groups"][0]["duplicates"][0]["companions"] = []
+
+    with pytest.raises(PlanError, match=r"companions\[0\].path: /photos/b.xmp does not belong to /photos/a.jpg"):
+        edited(place, swap)
+    made = edited(place, swap_all)
     assert made.groups[0].keeper == file("/photos/b.jpg")
     assert made.groups[0].duplicates[0].file == file("/photos/a.jpg")
     assert made.groups[0].duplicates[0].destination == "/target/photos/a.jpg"
@@ -243,6 +249,8 @@ LIES: dict[str, tuple[list[str | int], object, str]] = {
     "path written in another way": (["groups", 0, "keeper", "path"], "/photos/\udcc3\udca4", "groups[0].keeper.path: "),
     "keeper outside": (["groups", 0, "keeper", "path"], "/etc/a.jpg", "groups[0].keeper.path: /etc/a.jpg is not below"),
     "file outside": (["groups", 0, "duplicates", 0, "path"], "/photos2/b.jpg", f"{FIRST}.path: /photos2/b.jpg is not"),
+    "companion of another": (["groups", 0, "duplicates", 0, "companions", 0, "path"], "/photos/c.xmp", "not belong"),
+    "companion elsewhere": (["groups", 0, "duplicates", 0, "companions", 0, "path"], "/photos/x/b.xmp", "not belong"),
     "companion outside": (["groups", 0, "duplicates", 0, "companions", 0, "path"], "/etc/x", f"{FIRST}.companions[0]"),
     "destination outside": (["groups", 0, "duplicates", 0, "destination"], "/elsewhere/b.jpg", f"{FIRST}.destination"),
     "destination by detour": (["groups", 0, "duplicates", 0, "destination"], "/target/../b", f"{FIRST}.destination"),
