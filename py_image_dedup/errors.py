@@ -33,6 +33,10 @@ class StateDirectoryError(ConfigError):
     """The state directory can't be written, so nothing may be acted on."""
 
 
+class PlanError(ConfigError):
+    """A plan file is damaged, contradicts itself, is of a newer version or of another origin."""
+
+
 class StoreError(DedupError):
     """The store refused or failed an operation."""
 

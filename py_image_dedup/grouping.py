@@ -4,6 +4,8 @@ Matching is not transitive: A near B and B near C do not remove C for A.  So wit
 the best comes first and takes all that match it; the best of those still left becomes the next keeper.  Once it is
 known who stays, each file that goes is put below the nearest keeper that is better than it: a small copy of a photo
 belongs to that photo, not to its larger version with a watermark too faint to be seen in the copy.
+
+What a person has said comes before all this: see :class:`~py_image_dedup.model.Decisions`.
 """
 
 from __future__ import annotations
@@ -11,14 +13,14 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from py_image_dedup.model import Candidate, Facts, Group, Level, Match, Member, Turn
-from py_image_dedup.ranking import decide, key
+from py_image_dedup.model import Candidate, Decisions, Facts, Group, Level, Match, Member, Turn
+from py_image_dedup.ranking import BY_PERSON, Key, decide, key
 
-_MOST_STRETCH = 1.5
+MOST_STRETCH: Final = 1.5
 """How far the shapes (width / height) of duplicates may differ: signatures do not see stretching, people do."""
 
 
@@ -28,7 +30,7 @@ class Grouping:
 
     `max_distance`: up to here a match is a duplicate; `review_distance`: up to here it is similar (0..1 each).
     `max_mtime_difference_ns`: files further apart in time do not match; None for no limit.
-    `across_roots`: whether files below different roots match.
+    `across_roots`: whether files below different roots match.  `decisions`: what a person has said of contents.
     """
 
     rules: Sequence[str]
@@ -36,6 +38,7 @@ class Grouping:
     review_distance: float
     max_mtime_difference_ns: int | None = None
     across_roots: bool = True
+    decisions: Decisions = field(default_factory=Decisions)
 
 
 class Near(NamedTuple):
@@ -89,7 +92,7 @@ def group(
     The result depends on the candidates, matches, rules and answers only, never on their order.
     """
     whole = {candidate.file.content: candidate.facts.frames == 1 for candidate in candidates}
-    near = Neighbours(matches, whole=whole)
+    near = Neighbours((one for one in matches if not by.decisions.are_different(one.a, one.b)), whole=whole)
     sides: defaultdict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         sides["" if by.across_roots else candidate.root].append(candidate)
@@ -108,6 +111,10 @@ class _OneSide:
         for candidate in candidates:
             self._holders[candidate.file.content].append(candidate)
         self._mean = {content: self._mean_distance(content) for content in self._holders}
+        self._foreign: defaultdict[str, list[Candidate]] = defaultdict(list)
+        for a, b in by.decisions.different:
+            self._foreign[a] += self._holders.get(b, ())[:1]
+            self._foreign[b] += self._holders.get(a, ())[:1]
 
     def groups(self, run: Run) -> Iterator[Group]:
         """Yield the groups of this side, in no particular order."""
@@ -145,9 +152,7 @@ class _OneSide:
                 members[keeper.file.path].append(best)
         return [(keeper, members[keeper.file.path]) for keeper, _ in kept]
 
-    def _nearer(
-        self, member: Member, keepers: Mapping[str, list[Candidate]]
-    ) -> Iterator[tuple[float, tuple[int | float | bytes, ...], Candidate]]:
+    def _nearer(self, member: Member, keepers: Mapping[str, list[Candidate]]) -> Iterator[tuple[float, Key, Candidate]]:
         """Yield the keepers that are nearer to a member than its own, and before it, with distance and rank."""
         other = member.candidate
         for content, near in {other.file.content: Near(0.0), **self._near.of(other.file.content)}.items():
@@ -204,19 +209,29 @@ class _OneSide:
     def _duplicate(self, keeper: Candidate, other: Candidate) -> Member | None:
         one, another = keeper.file.content, other.file.content
         near = self._near.between(one, another)
-        if near is None or not self._near_in_time(keeper, other) or not self._are_duplicates(one, another, near):
+        if near is None or not self._near_in_time(keeper, other):
             return None
-        if one != another and not self._same(keeper, other, near.turn):
+        if one != another and (another in self._by.decisions.kept or not self._agree(keeper, other, near)):
             return None
+        if one != another and any(self._agree(keeper, foreign) for foreign in self._foreign.get(another, ())):
+            return None  # a person called them different, and the keeper looks like both: of which is it a copy?
         return self._member(keeper, other, near, Level.DUPLICATE)
+
+    def _agree(self, keeper: Candidate, other: Candidate, near: Near | None = None) -> bool:
+        """Tell whether two files with different bytes show the same, as far as the program can tell."""
+        one, another = keeper.file.content, other.file.content
+        near = near or self._near.between(one, another)
+        return near is not None and self._are_duplicates(one, another, near) and self._same(keeper, other, near.turn)
 
     def _member(self, keeper: Candidate, other: Candidate, near: Near, level: Level) -> Member:
         one, another = (keeper, self._mean_of(keeper)), (other, self._mean_of(other))
         if self._before(keeper, other):
-            verdict = decide(one, another, self._by.rules)
+            named = keeper.file.content == other.file.content and self._is_named(keeper) > self._is_named(other)
+            verdict = BY_PERSON if named else decide(one, another, self._by.rules)
             return Member(other, near.distance, level, verdict.rule, verdict.reason, near.turn, near.part)
         verdict = decide(another, one, self._by.rules)
-        return Member(other, near.distance, level, verdict.rule, f"would win: {verdict.reason}", near.turn, near.part)
+        reason = f"would win: {verdict.reason}"
+        return Member(other, near.distance, level, verdict.rule, reason, near.turn, near.part, better=True)
 
     def _are_duplicates(self, a: str, b: str, near: Near) -> bool:
         """Tell whether two contents are near enough for duplicates; False for one that no file here holds."""
@@ -224,7 +239,7 @@ class _OneSide:
             return True
         if near.part or near.distance > self._by.max_distance or a not in self._holders or b not in self._holders:
             return False
-        return _stretch(self._holders[a][0].facts, self._holders[b][0].facts, near.turn) <= _MOST_STRETCH
+        return stretch(self._holders[a][0].facts, self._holders[b][0].facts, near.turn) <= MOST_STRETCH
 
     def _is_similar(self, keeper: Candidate, other: Candidate, near: Near) -> bool:
         widest = max(self._by.max_distance, self._by.review_distance)
@@ -237,8 +252,17 @@ class _OneSide:
     def _before(self, keeper: Candidate, other: Candidate) -> bool:
         return self._key(keeper) < self._key(other)
 
-    def _key(self, candidate: Candidate) -> tuple[int | float | bytes, ...]:
-        return key(candidate, self._mean_of(candidate), self._by.rules)
+    def _key(self, candidate: Candidate) -> Key:
+        """Return what sorts files; of equal ones whose content is kept those that a person named come first."""
+        content = candidate.file.content
+        own = key(candidate, self._mean_of(candidate), self._by.rules)
+        if content not in self._by.decisions.kept:
+            return own
+        best = min(key(holder, self._mean_of(holder), self._by.rules) for holder in self._holders[content])
+        return (*best, not self._is_named(candidate), *own)
+
+    def _is_named(self, candidate: Candidate) -> bool:
+        return candidate.file.path in self._by.decisions.kept.get(candidate.file.content, ())
 
     def _mean_of(self, candidate: Candidate) -> float:
         return self._mean[candidate.file.content]
@@ -254,7 +278,7 @@ class _OneSide:
         return round(total / others, 12) if others else 0.0  # no noise of the sum's order may decide a tie
 
 
-def _stretch(a: Facts, b: Facts, turn: Turn) -> float:
+def stretch(a: Facts, b: Facts, turn: Turn) -> float:
     """Return by what factor two pictures differ in shape once the second is turned so, 1 or more."""
     width, height = (b.height, b.width) if turn.lays_over else (b.width, b.height)
     ratio = (a.width * height) / (a.height * width)

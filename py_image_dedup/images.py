@@ -17,7 +17,7 @@ import numpy.typing as npt
 import PIL
 import pillow_heif
 from PIL import Image, ImageChops, UnidentifiedImageError
-from PIL.ExifTags import IFD, Base
+from PIL.ExifTags import GPS, IFD, Base
 from PIL.ImageFile import ImageFile
 
 from py_image_dedup.errors import NotNow, PictureError
@@ -57,6 +57,26 @@ _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they desc
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 296}
     | {317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 347, 530, 531, 532, *IFD}
 )
+
+_TOLD_BY_EXIF: Final = {
+    "GPS position": (GPS.GPSLatitude, GPS.GPSLongitude),
+    "capture date": (Base.DateTimeOriginal,),
+    "description": (Base.ImageDescription, Base.UserComment, Base.XPTitle, Base.XPComment, Base.XPSubject),
+    "keywords": (Base.XPKeywords,),
+    "rating": (Base.Rating, Base.RatingPercent),
+    "camera": (Base.Make, Base.Model),
+    "author": (Base.Artist, Base.Copyright, Base.XPAuthor),
+}
+_TOLD_BY_XMP: Final = {
+    "GPS position": re.compile(rb"exif:GPSLatitude"),
+    "capture date": re.compile(rb"exif:DateTimeOriginal|photoshop:DateCreated"),
+    "description": re.compile(rb"dc:description|dc:title"),
+    "keywords": re.compile(rb"dc:subject"),
+    "rating": re.compile(rb"""xmp:Rating(?:>|=["'])-?[1-9]"""),
+    "camera": re.compile(rb"tiff:Model"),
+    "author": re.compile(rb"dc:creator|dc:rights"),
+}
+"""What metadata can tell of a photo, by the tags of EXIF and the properties of XMP that say it."""
 
 _TURNS: Final[dict[Turn, Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]]] = {
     Turn.UPRIGHT: lambda picture: picture,
@@ -121,6 +141,32 @@ def view(
         layers = _layers(image, side)
     luma, *chroma = (turned(layer, Turn(orientation)) for layer in layers)
     return View(luma, np.stack(chroma, axis=-1))
+
+
+def told(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: nullcontext()) -> frozenset[str]:
+    """Return what the metadata of a picture tell, in kinds, as "GPS position" or "description".
+
+    Raises as :func:`read` does.
+    """
+    with _opened(source, side=1, max_pixels=max_pixels, reserve=reserve) as image:
+        exif = image.getexif()
+        tags: dict[int, object] = {**exif, **exif.get_ifd(IFD.Exif)}
+        places = exif.get_ifd(IFD.GPSInfo)
+        xmp = image.info.get("xmp", b"")
+    of_exif = {
+        kind
+        for kind, names in _TOLD_BY_EXIF.items()
+        if any(_says((places if isinstance(name, GPS) else tags).get(name)) for name in names)
+    }
+    text = xmp.encode("utf-8", "replace") if isinstance(xmp, str) else xmp
+    return frozenset(of_exif | {kind for kind, written in _TOLD_BY_XMP.items() if written.search(text)})
+
+
+def _says(value: object) -> bool:
+    """Tell whether the value of a tag is more than a place kept free for one."""
+    if isinstance(value, bytes):
+        value = value.removeprefix(b"ASCII\0\0\0").removeprefix(b"UNICODE\0").strip(b"\0 ")
+    return bool(value.strip("\0 ") if isinstance(value, str) else value)
 
 
 def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:

@@ -57,12 +57,17 @@ class LastLook:
 
     def same(self, a: Candidate, b: Candidate, turn: Turn = Turn.UPRIGHT) -> bool:
         """Tell whether two files with different bytes show the same picture, to the word, once `b` is turned so."""
+        look = self.at(a, b, turn)
+        return look is not None and look.duplicate
+
+    def at(self, a: Candidate, b: Candidate, turn: Turn = Turn.UPRIGHT) -> Look | None:
+        """Return what comparing two files shows, once `b` is turned so; None if one can't be read now."""
         pair = _pair(a, b)
         look = self._known.get(pair)
         if look is None:
             look = self._glance(a, b, turn) or self._look(a, b, turn)
             if look is None:
-                return False
+                return None
             with self._lock:
                 self._known[pair] = look
                 self._new.append(look)
@@ -71,7 +76,12 @@ class LastLook:
                     self._new = []
             if due:
                 self._store.put_looks(due)
-        return look.duplicate
+        return look
+
+    def told(self, path: str) -> frozenset[str]:
+        """Return what the metadata of a file tell, in kinds; OSError or :class:`PictureError` if it can't be read."""
+        with files.open_regular(path) as file:
+            return images.told(file, max_pixels=self._max_pixels, reserve=self._reserve)
 
     def save(self) -> None:
         """Write the looks that were taken since the last time."""

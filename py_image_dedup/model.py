@@ -5,7 +5,8 @@ Paths are ``str`` with surrogate escapes (``os.fsdecode``), so that every name L
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
@@ -205,7 +206,8 @@ class Candidate:
 class Member:
     """A file of a group, seen from its keeper: the distance to *that keeper*, the level, and why the keeper won.
 
-    ``turn`` is what must be done to the file to look like the keeper; ``part``: one shows a part of the other.
+    ``turn`` is what must be done to the file to look like the keeper; ``part``: one shows a part of the other;
+    ``better``: by the rules the file comes before the keeper, as one that is only similar may.
     """
 
     candidate: Candidate
@@ -215,6 +217,7 @@ class Member:
     reason: str
     turn: Turn = Turn.UPRIGHT
     part: bool = False
+    better: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,3 +226,28 @@ class Group:
 
     keeper: Candidate
     members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What a person has said of contents, to hold until it is taken back.
+
+    ``kept``: contents (hashes) that never go, with the paths of the files that were named.  ``different``: pairs of
+    contents (``a < b``) that never match, with the paths that were named.
+    """
+
+    kept: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    different: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+
+    def are_different(self, a: str, b: str) -> bool:
+        """Tell whether a person called these two contents different pictures."""
+        return ((a, b) if a < b else (b, a)) in self.different
+
+    def keeps(self, path: str, content: str, *, keeper: str) -> bool:
+        """Tell whether a file must not go for a keeper of this content.
+
+        The files that were named never go.  Of others with the same bytes one has to stay, so they go for a keeper
+        with these bytes only.
+        """
+        names = self.kept.get(content)
+        return names is not None and (path in names or keeper != content)

@@ -64,6 +64,12 @@ def find_parts(
         yield Match(hashes[a], hashes[b], distance, part=True)
 
 
+def nearest(whole: Thumbnail, part: signature.Signature) -> float:
+    """Return how near the nearest window of a picture is to another whole picture, given by its signature."""
+    windows = np.stack([signature.goldberg(_seen_through(window, whole) / 255.0) for window in WINDOWS])
+    return float(signature.distances(part, windows).min())
+
+
 def _of_windows(store: Store, hashes: Sequence[str], window: Window) -> signature.Signature:
     """Return the signatures of one window of each content, shape (n, 648); zeros where there is no thumbnail."""
     found = np.zeros((len(hashes), signature.LENGTH), np.int8)

@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from py_image_dedup import actions, files, images
+from py_image_dedup import actions, files, images, objections
 from py_image_dedup.analysis import Analyser
 from py_image_dedup.config import Settings
-from py_image_dedup.errors import RootError
+from py_image_dedup.errors import PlanError, RootError
 from py_image_dedup.events import Observer
+from py_image_dedup.gains import with_gains
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.journal import Journal
 from py_image_dedup.looks import LastLook, in_register
-from py_image_dedup.model import Candidate, File, Group, Match, Record, Seen, Skipped, Turn
+from py_image_dedup.model import Candidate, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan
 from py_image_dedup.stores.interface import Store
@@ -58,17 +59,38 @@ class Report:
         return all(outcome.result is actions.Result.DONE for outcome in self.outcomes)
 
 
+def grouping(settings: Settings, decisions: Decisions) -> Grouping:
+    """Return what makes a match and which copy stays, by these settings."""
+    age = settings.deduplication.max_file_modification_time_diff
+    return Grouping(
+        rules=settings.deduplication.prioritization_rules,
+        max_distance=settings.elasticsearch.max_distance,
+        review_distance=settings.deduplication.review_distance,
+        max_mtime_difference_ns=None if age is None else round(age.total_seconds() * 1e9),
+        across_roots=settings.analysis.across_dirs,
+        decisions=decisions,
+    )
+
+
 class Pipeline:
     """Runs the phases over parts that are handed in; `counts` tells afterwards what was seen and done."""
 
     def __init__(
-        self, settings: Settings, store: Store, analyser: Analyser, last_look: LastLook, observer: Observer
+        self,
+        settings: Settings,
+        store: Store,
+        analyser: Analyser,
+        last_look: LastLook,
+        observer: Observer,
+        *,
+        decisions: Decisions | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._analyser = analyser
         self._last_look = last_look
         self._observer = observer
+        self._decisions = decisions or Decisions()
         self._roots = settings.analysis.source_directories
         self._protected = files.FolderSet(settings.deduplication.protected_directories)
         self._skipped: dict[str, Skipped] = {}
@@ -86,26 +108,49 @@ class Pipeline:
         total = self._count()
         self._analyse(total)
 
-    def make_plan(self, *, analyse: bool = True) -> Plan:
-        """Phases 1 to 4: find out what would be done.  Without `analyse` the records are taken as they are."""
+    def make_plan(self, *, analyse: bool = True, different_pictures: bool = False) -> Plan:
+        """Phases 1 to 4: find out what would be done.
+
+        Without `analyse` the records are taken as they are.  With `different_pictures` similar files go too.
+        """
         files.check_roots(self._roots)
         self._clean_up()
         total = self._count()
         if analyse:
             self._analyse(total)
-        return self._query()
+        return self._query(different_pictures=different_pictures)
+
+    def adopt(self, plan: Plan) -> Plan:
+        """Take over a plan that was saved earlier; :class:`PlanError` for one of another origin.
+
+        Which folders it leaves empty is looked up anew.
+        """
+        if plan.origin != self._settings.origin:
+            raise PlanError(
+                f'the plan is of origin "{plan.origin}", and this is "{self._settings.origin}": apply it there, or set '
+                "the key origin if both names mean the same disk"
+            )
+        files.check_roots(plan.roots)
+        return self._with_empty_folders(plan)
+
+    def objections(self, plan: Plan) -> Iterator[actions.Outcome]:
+        """Yield the acts that would be refused now, with the reasons; nothing is touched."""
+        return objections.of_now(plan, self._decisions, protected=self._protected.holds)
 
     def execute(self, plan: Plan) -> Report:
-        """Phases 5 and 6: do what the plan says, as far as the disk still agrees."""
+        """Phases 5 and 6: do what the plan says, as far as the disk and what a person has decided still agree."""
+        refused = tuple(objections.of_decisions(plan, self._decisions))
+        self._tally("refused", len(refused))
+        plan = plan.without(outcome.act.id for outcome in refused)
         if next(plan.acts(), None) is None:
-            return Report((), (), None)
+            return Report(refused, (), None)
         journal = Journal.open(self._settings.state_directory)
         try:
             outcomes = self._act(plan, journal)
             removed = self._prune(plan, outcomes, journal)
         finally:
             journal.close()
-        return Report(outcomes, removed, journal.path)
+        return Report((*refused, *outcomes), removed, journal.path)
 
     def _clean_up(self) -> None:
         """Phase 1: forget files of this origin below these roots that are gone from the disk."""
@@ -170,7 +215,7 @@ class Pipeline:
                     if recorded.problem:
                         self._skip(Skipped(file.path, recorded.problem))
 
-    def _query(self) -> Plan:
+    def _query(self, *, different_pictures: bool) -> Plan:
         """Phase 4: matches among the recorded contents, groups, and the plan that follows."""
         self._phase(4)
         settings = self._settings
@@ -182,30 +227,31 @@ class Pipeline:
         matches = list(self._matches(by_content.keys(), limits))
         wanted = {content for match in matches for content in (match.a, match.b)}
         wanted.update(content for content, holders in by_content.items() if len(holders) > 1)
-        age = settings.deduplication.max_file_modification_time_diff
-        grouping = Grouping(
-            rules=settings.deduplication.prioritization_rules,
-            max_distance=limits[0],
-            review_distance=limits[1],
-            max_mtime_difference_ns=None if age is None else round(age.total_seconds() * 1e9),
-            across_roots=settings.analysis.across_dirs,
-        )
         candidates = self._candidates([file for content in wanted for file in by_content[content]])
         plan = make_plan(
-            self._group(candidates, matches, by=grouping),
+            self._group(candidates, matches, by=grouping(settings, self._decisions)),
             origin=settings.origin,
             roots=self._roots,
             action=Action(settings.deduplication.action),
             target=settings.deduplication.duplicates_target_directory,
             protected=self._protected.holds,
+            decisions=self._decisions,
+            different_pictures=different_pictures,
         )
-        if settings.remove_empty_folders:
-            going = [act.file.path for _, act in plan.acts()]
-            plan = replace(plan, empty_folders=tuple(files.folders_left_empty(going, self._roots)))
+        plan = self._with_empty_folders(plan)
+        if settings.deduplication.report_gain:
+            plan = with_gains(plan, told=self._last_look.told)
         for name in ("duplicates", "similar", "reclaimable"):
             self._tally(name if name != "reclaimable" else "reclaimable_bytes", getattr(plan, name))
         self._tally("groups", len(plan.groups))
         return replace(plan, skipped=self.skipped)
+
+    def _with_empty_folders(self, plan: Plan) -> Plan:
+        """Say in the plan which folders will be left empty, if these are to be removed."""
+        if not self._settings.remove_empty_folders:
+            return replace(plan, empty_folders=())
+        going = [act.file.path for _, act in plan.acts()]
+        return replace(plan, empty_folders=tuple(files.folders_left_empty(going, plan.roots)))
 
     def _matches(self, contents: Collection[str], limits: tuple[float, float]) -> Iterator[Match]:
         """Find the pairs that may be duplicates, and those further apart that may be shown as similar."""

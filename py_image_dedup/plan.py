@@ -5,12 +5,12 @@ Making a plan changes nothing on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from py_image_dedup.files import destination_below
-from py_image_dedup.model import Candidate, Group, Level, Skipped, Turn
+from py_image_dedup.model import Candidate, Decisions, Group, Level, Skipped, Turn
 
 
 class Action(StrEnum):
@@ -109,6 +109,21 @@ class Plan:
                 if act.action.acts:
                     yield group, act
 
+    def without(self, ids: Iterable[str]) -> Plan:
+        """Return the plan with these acts taken out: their files stay."""
+        out = frozenset(ids)
+        groups = (
+            replace(
+                group,
+                duplicates=tuple(
+                    replace(act, action=Action.KEEP, destination=None) if act.id in out else act
+                    for act in group.duplicates
+                ),
+            )
+            for group in self.groups
+        )
+        return replace(self, groups=tuple(groups)) if out else self
+
     @property
     def duplicates(self) -> int:
         """How many files are duplicates of a keeper."""
@@ -138,19 +153,26 @@ def make_plan(
     action: Action,
     target: str | None,
     protected: Callable[[str], bool],
+    decisions: Decisions | None = None,
+    different_pictures: bool = False,
 ) -> Plan:
-    """Decide what becomes of every file: only duplicates that are not protected go.
+    """Decide what becomes of every file: only duplicates that are neither protected nor kept by a person go.
 
-    `protected` tells of a path whether it lies in a protected folder.
+    `protected` tells of a path whether it lies in a protected folder.  `different_pictures`: similar files go too, if
+    the keeper is the better one and they are no keepers themselves.
     """
+    decisions = decisions or Decisions()
+    keepers = {group.keeper.file.path for group in groups}
     planned = []
     for number, group in enumerate(groups, 1):
         acts = []
         for position, member in enumerate(group.members, 1):
             path = member.candidate.file.path
-            reason = member.reason
-            chosen = action
-            if member.level is Level.SIMILAR:
+            similar = member.level is Level.SIMILAR
+            chosen, reason = action, member.reason
+            if decisions.keeps(path, member.candidate.file.content, keeper=group.keeper.file.content):
+                chosen, reason = Action.KEEP, f"kept: you said so; else: {reason}"
+            elif similar and (member.better or path in keepers or not different_pictures):
                 chosen = Action.KEEP
             elif protected(path):
                 chosen, reason = Action.KEEP, f"protected folder; else: {reason}"

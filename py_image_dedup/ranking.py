@@ -58,7 +58,8 @@ def _folder(candidate: Candidate) -> str:
     return os.path.dirname(candidate.file.path)
 
 
-def _date(value: Number) -> str:
+def date(value: Number) -> str:
+    """Print a time in nanoseconds since 1970, in UTC."""
     try:
         return f"{dt.datetime.fromtimestamp(value / 1e9, tz=dt.UTC):%Y-%m-%d %H:%M:%S}"
     except (ValueError, OverflowError):  # a broken disk or clock left a time that no calendar knows
@@ -81,7 +82,7 @@ MEASURES: Final = (
     Measure("bigger-file-size", "smaller-file-size", lambda c, _: c.file.size,
             lambda v: f"{v / 1e6:.2f} MB" if v >= 1e6 else f"{v:.0f} bytes", "bigger file", "smaller file"),
     Measure("newer-file-modification-date", "older-file-modification-date", lambda c, _: c.file.mtime_ns,
-            _date, "newer", "older"),
+            date, "newer", "older"),
     Measure("bigger-distance", "smaller-distance", lambda _, d: d,
             _decimals, "farther from the others", "nearer to the others"),
     Measure("contains-copy-in-file-name", "doesnt-contain-copy-in-file-name",
@@ -107,6 +108,7 @@ RULES: Final[dict[str, Rule]] = {
     )
 }
 
+BY_PERSON: Final = Verdict("kept", "kept: you said so")
 BY_COLOUR: Final = Verdict("colour", "in colour")
 BY_PATH: Final = Verdict("path", "equal by every rule, first by path")
 

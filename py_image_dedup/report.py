@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -13,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from py_image_dedup.actions import Outcome, Result
+from py_image_dedup.decisions import Named
 from py_image_dedup.files import printable
-from py_image_dedup.model import Level, Skipped
+from py_image_dedup.model import Candidate, Decisions, Level, Skipped
 from py_image_dedup.plan import Action, Plan, PlannedFile, PlannedGroup
 from py_image_dedup.planfile import as_data
+from py_image_dedup.ranking import date
 
 _SHOWN_GROUPS = 100
 _SHOWN_SKIPPED = 50
@@ -42,6 +46,21 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
         f"{counts['files']} files: {counts['analysed']} analysed, {counts['unchanged']} unchanged, "
         f"{counts['skipped']} skipped."
     )
+    print_totals(plan, console)
+    if dry_run:
+        print_dry_run(plan, console, remedy="with --no-dry-run")
+
+
+def print_dry_run(plan: Plan, console: Console, *, remedy: str) -> None:
+    """Tell that nothing was touched, and what would be; `remedy` says how."""
+    if done := _what_is_done(plan):
+        console.print(Text(f"Dry run: nothing was touched. {done} {remedy}."))
+        if plan.empty_folders:
+            console.print(f"{len(plan.empty_folders)} folders would be empty then and be removed.")
+
+
+def print_totals(plan: Plan, console: Console) -> None:
+    """Tell how many duplicates there are and what could be freed."""
     console.print(
         Text(
             f"{len(plan.groups)} groups with {plan.duplicates} duplicates"
@@ -50,13 +69,24 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
             style="bold",
         )
     )
-    acts = sum(1 for _ in plan.acts())
-    if acts and dry_run:
-        verb = "moved" if plan.action is Action.MOVE else "deleted"
-        where = f" to {printable(plan.target)}" if plan.target and plan.action is Action.MOVE else ""
-        console.print(Text(f"Dry run: nothing was touched. {acts} files would be {verb}{where} with --no-dry-run."))
-        if plan.empty_folders:
-            console.print(f"{len(plan.empty_folders)} folders would be empty then and be removed.")
+    if risky := sum(act.level is Level.SIMILAR for _, act in plan.acts()):
+        console.print(Text(f"{risky} files that go are only similar: they may show something else.", style="red"))
+
+
+def print_apply(plan: Plan, path: str, console: Console) -> None:
+    """Tell how a saved plan is carried out, and what that does."""
+    if done := _what_is_done(plan):
+        command = f"py-image-dedup apply {shlex.quote(printable(path))}"
+        console.print(Text(f"Apply it with: {command} ({done})"), soft_wrap=True)
+
+
+def _what_is_done(plan: Plan) -> str:
+    """Say what the acts of a plan would do, in words; nothing if there are none."""
+    number = Counter(act.action for _, act in plan.acts())
+    where = f" to {printable(plan.target)}" if plan.target else ""
+    words = {Action.MOVE: f"moved{where}", Action.DELETE: "deleted"}
+    parts = [f"{number[action]} files would be {done}" for action, done in words.items() if number[action]]
+    return " and ".join(parts)
 
 
 def print_skipped(skipped: Sequence[Skipped], console: Console, *, everything: bool = False) -> None:
@@ -172,6 +202,8 @@ def _table(number: int, group: PlannedGroup, base: str, *, wide: bool) -> Table:
         for word in (act.turn.words, "part" if act.part else ""):
             reason = f"{word}; {reason}" if word else reason
         table.add_row(*_cells(act.file, base, style), distance, Text(printable(reason)))
+        if act.gain:
+            table.add_row(Text(f"  only it has: {printable(', '.join(act.gain))}", style="yellow"))
     return table
 
 
@@ -191,3 +223,55 @@ def print_settings(rows: Sequence[tuple[str, str, str]], console: Console) -> No
     for key, value, source in rows:
         line = Text(f"{key}: {printable(value)}").append(f"  # {printable(source)}", style="dim")
         console.print(line, soft_wrap=True)
+
+
+def print_named(headline: str, files: Sequence[Named], console: Console) -> None:
+    """Confirm a decision about these files."""
+    console.print(Text(f"{headline}:", style="bold"))
+    for file in files:
+        console.print(Text(f"  {printable(file.path)}"), soft_wrap=True)
+
+
+def print_kept(decisions: Decisions, console: Console) -> None:
+    """List what never goes: the paths that were named, with the beginning of each hash."""
+    for content, paths in decisions.kept.items():
+        for path in sorted(paths):
+            console.print(Text(f"{content[:12]}  {printable(path)}"), soft_wrap=True)
+
+
+def print_different(decisions: Decisions, console: Console) -> None:
+    """List the pairs that never match, an empty line after each."""
+    for pair, paths in decisions.different.items():
+        for content, path in zip(pair, paths, strict=True):
+            console.print(Text(f"{content[:12]}  {printable(path)}"), soft_wrap=True)
+        console.print()
+
+
+def print_explanation(
+    subjects: Sequence[tuple[str, Candidate]], rows: Sequence[tuple[str, str]], console: Console
+) -> None:
+    """Print two files with what is recorded of them, and what there is to say of the pair."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
+    table.add_column("", no_wrap=True)
+    for name, _ in subjects:
+        table.add_column(name, overflow="fold", ratio=1)
+    candidates = [candidate for _, candidate in subjects]
+    for about, cells in (
+        ("path", [printable(one.file.path) for one in candidates]),
+        ("size", [megabytes(one.file.size) for one in candidates]),
+        ("pixels", [f"{one.facts.width}x{one.facts.height} {one.facts.format}" for one in candidates]),
+        ("colour", ["no" if one.facts.grey else "yes" for one in candidates]),
+        ("EXIF tags", [str(one.facts.exif_count) for one in candidates]),
+        ("taken", [printable(one.facts.taken) or "-" for one in candidates]),
+        ("modified (UTC)", [date(one.file.mtime_ns) for one in candidates]),
+        ("SHA-256", [f"{one.file.content[:16]}..." for one in candidates]),
+    ):
+        table.add_row(about, *map(Text, cells))
+    console.print(table)
+    console.print()
+    said = Table.grid(padding=(0, 2, 0, 0))
+    said.add_column(no_wrap=True)
+    said.add_column(overflow="fold")
+    for about, words in rows:
+        said.add_row(Text(about, style="bold"), Text(printable(words)))
+    console.print(said)

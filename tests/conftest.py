@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import elastic_server
 import pytest
+from command import Command
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -21,3 +23,9 @@ def elasticsearch_url() -> Iterator[str]:
     """The URL of a real Elasticsearch; an index made there is to be deleted at the end of a test."""
     with elastic_server.running() as url:
         yield url
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """The command, with a home and a database of its own."""
+    return Command(tmp_path / "home")

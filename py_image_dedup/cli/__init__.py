@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from py_image_dedup.cli import daily
+from py_image_dedup.cli import daily, decisions, explaining, plans
 from py_image_dedup.cli.exits import EXIT_INTERRUPTED, EXIT_NO_READER
 from py_image_dedup.errors import DedupError
 
@@ -49,10 +49,15 @@ def _interrupt(*_: object) -> NoReturn:
 def cli() -> None:
     """Find pictures that show the same thing, and move or delete the lesser copies.
 
-    Nothing is touched unless --no-dry-run is given. Every setting can also be made in py_image_dedup.yaml and in the
-    environment; see "py-image-dedup config".
+    Nothing is touched unless --no-dry-run is given or a saved plan is applied. Every setting can also be made in
+    py_image_dedup.yaml and in the environment; see "py-image-dedup config".
     """
 
 
-for _command in (daily.analyse, daily.deduplicate, daily.config):
+for _command in (
+    *(daily.analyse, daily.deduplicate, daily.config),
+    *(plans.show, plans.apply),
+    *(decisions.keep, decisions.different),
+    explaining.explain,
+):
     cli.add_command(_command)

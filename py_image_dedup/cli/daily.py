@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from py_image_dedup.cli.exits import EXIT_REFUSED
+from py_image_dedup.cli.acting import act, exit_code
 from py_image_dedup.cli.wiring import load, open_console, open_pipeline, settings_options
-from py_image_dedup.errors import ConfigError, UsageError
+from py_image_dedup.errors import ConfigError
 
 if TYPE_CHECKING:
     from py_image_dedup.config import Settings
-    from py_image_dedup.pipeline import Pipeline
     from py_image_dedup.plan import Plan
 
 
@@ -58,41 +57,48 @@ def analyse(folders: tuple[str, ...], **options: Any) -> None:
     help="Also find turned copies, or all: mirrored ones too (default off).",
 )
 @click.option("--json", "json_file", metavar="FILE", help="Also write the plan and counts to this file.")
+@click.option("--plan", "plan_file", metavar="FILE", help="Save the plan, to be edited and applied later.")
+@click.option(
+    "--risk-different-pictures", is_flag=True, help="Let files go too that are only similar to the better one."
+)
 @click.option("--all", "everything", is_flag=True, help="Print all groups and skipped files, however many.")
-@click.option("--yes", is_flag=True, help="Delete without asking.")
+@click.option("--yes", is_flag=True, help="Act without asking.")
 @settings_options
 def deduplicate(
     folders: tuple[str, ...],
     *,
     skip_analyse_phase: bool,
     json_file: str | None,
+    plan_file: str | None,
+    risk_different_pictures: bool,
     everything: bool,
+    yes: bool,
     **options: Any,
 ) -> int:
     """Find duplicates, move or delete all but the best."""
-    loaded = load(folders=folders, **options)
+    loaded = load(folders=folders, yes=yes, **options)
     settings = loaded.settings
-    _check_writable(json_file)
+    results = _ResultFile("--json", json_file), _ResultFile("--plan", plan_file)
+    for result in results:
+        result.check()
+    json_result, plan_result = results
     with open_pipeline(loaded) as (pipeline, console):
         from py_image_dedup import report
 
         _note_missing_target(settings)
-        plan = pipeline.make_plan(analyse=not skip_analyse_phase)
+        plan = pipeline.make_plan(analyse=not skip_analyse_phase, different_pictures=risk_different_pictures)
+        plan_result.write(plan, pipeline.counts)
         report.print_plan(plan, console, everything=everything)
         report.print_skipped(plan.skipped, console, everything=everything)
         report.print_summary(plan, pipeline.counts, console, dry_run=settings.dry_run)
         if settings.dry_run:
-            _write_json(json_file, plan, pipeline, ())
+            if plan_file:
+                report.print_apply(plan, plan_file, console)
+            json_result.write(plan, pipeline.counts)
             return 0
-        _confirm_deletion(plan, settings)
-        done = pipeline.execute(plan)
-        report.print_outcomes(done.outcomes, console)
-        if done.removed_folders:
-            console.print(f"Removed {len(done.removed_folders)} empty folders.")
-        if done.journal:
-            console.print(f"Journal: {done.journal}", soft_wrap=True)
-        _write_json(json_file, plan, pipeline, done.outcomes)
-        return 0 if done.complete else EXIT_REFUSED
+        done = act(plan, pipeline, console, settings=settings, yes=yes)
+        json_result.write(plan, pipeline.counts, done.outcomes)
+        return exit_code(done)
 
 
 @click.command()
@@ -115,33 +121,28 @@ def _note_missing_target(settings: Settings) -> None:
         )
 
 
-def _confirm_deletion(plan: Plan, settings: Settings) -> None:
-    """Ask before deleting; without a terminal only --yes or its key is an answer."""
-    number = sum(1 for _, act in plan.acts() if act.action == "delete")
-    if not number or settings.deduplication.delete_without_asking:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"{number} files would be deleted, which can't be undone: confirm with --yes or "
-            "deduplication.delete_without_asking"
-        )
-    click.confirm(f"Delete {number} files? This can't be undone.", abort=True)
+class _ResultFile(NamedTuple):
+    """A file that an option names, if it is given."""
 
+    option: str
+    path: str | None
 
-def _check_writable(path: str | None) -> None:
-    """Refuse a result file that can't be written before hours are spent on the result."""
-    if path is None:
-        return
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path) or not os.access(folder, os.W_OK):
-        raise ConfigError(f"--json {path} can't be written: {folder} is no folder that can be written to")
+    def check(self) -> None:
+        """Refuse a file that can't be written before hours are spent on the result."""
+        if self.path is None:
+            return
+        folder = os.path.dirname(os.path.abspath(self.path))
+        if os.path.isdir(self.path) or not os.access(folder, os.W_OK):
+            raise ConfigError(
+                f"{self.option} {self.path} can't be written: {folder} is no folder that can be written to"
+            )
 
+    def write(self, plan: Plan, counts: Mapping[str, int], outcomes: tuple[Any, ...] = ()) -> None:
+        """Write the plan and what came of it, whole or not at all."""
+        from py_image_dedup.report import write_json
 
-def _write_json(path: str | None, plan: Plan, pipeline: Pipeline, outcomes: tuple[Any, ...]) -> None:
-    from py_image_dedup.report import write_json
-
-    if path is not None:
-        try:
-            write_json(path, plan, pipeline.counts, outcomes=outcomes)
-        except OSError as error:
-            raise ConfigError(f"--json {path} can't be written: {error.strerror}") from None
+        if self.path is not None:
+            try:
+                write_json(self.path, plan, counts, outcomes=outcomes)
+            except OSError as error:
+                raise ConfigError(f"{self.option} {self.path} can't be written: {error.strerror}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import click
@@ -14,8 +15,12 @@ from py_image_dedup.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from py_image_dedup.analysis import Analyser
     from py_image_dedup.config import Loaded, Settings
+    from py_image_dedup.looks import LastLook
+    from py_image_dedup.model import Decisions
     from py_image_dedup.pipeline import Pipeline
+    from py_image_dedup.progress import ProgressBar
     from py_image_dedup.stores.interface import Store
 
 P = ParamSpec("P")
@@ -73,17 +78,27 @@ def load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -
     return loaded
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the work is done with; made once, handed to whoever needs it."""
+
+    store: Store
+    analyser: Analyser
+    last_look: LastLook
+    decisions: Decisions
+    console: Console
+    bar: ProgressBar
+
+
 @contextmanager
-def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
-    """Open the store and wire the parts."""
+def open_parts(settings: Settings) -> Iterator[Parts]:
+    """Open the store and put together what works on it."""
+    from py_image_dedup import decisions
     from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
     from py_image_dedup.looks import LastLook
-    from py_image_dedup.pipeline import Pipeline
     from py_image_dedup.progress import ProgressBar
 
-    settings = loaded.settings
-    if not settings.analysis.source_directories:
-        raise UsageError("no folder to work on: name one on the command line, or set analysis.source_directories")
+    said = decisions.read(settings.state_directory)
     store = open_store(settings)
     try:
         limits = Limits(
@@ -99,9 +114,24 @@ def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
         )
         last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
         with ProgressBar(open_console(stderr=True)) as bar:
-            yield Pipeline(settings, store, analyser, last_look, bar), open_console()
+            yield Parts(store, analyser, last_look, said, open_console(), bar)
     finally:
         store.close()
+
+
+@contextmanager
+def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
+    """Open the store and wire the parts."""
+    from py_image_dedup.pipeline import Pipeline
+
+    settings = loaded.settings
+    if not settings.analysis.source_directories:
+        raise UsageError("no folder to work on: name one on the command line, or set analysis.source_directories")
+    with open_parts(settings) as parts:
+        pipeline = Pipeline(
+            settings, parts.store, parts.analyser, parts.last_look, parts.bar, decisions=parts.decisions
+        )
+        yield pipeline, parts.console
 
 
 def open_store(settings: Settings) -> Store:

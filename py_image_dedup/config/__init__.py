@@ -70,6 +70,7 @@ class DeduplicationSettings:
     preset: str
     prioritization_rules: tuple[str, ...]
     protected_directories: tuple[str, ...]
+    report_gain: bool
     review_distance: float
 
 

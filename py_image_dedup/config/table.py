@@ -231,6 +231,13 @@ ENTRIES = (
         meaning="Folders whose files are never moved or deleted; they may be the copy that stays. Each must exist.",
     ),
     Entry(
+        key="deduplication.report_gain",
+        parse=v.boolean,
+        default="false",
+        meaning="Whether table and plan tell what only the metadata of a lesser copy say (GPS position, description "
+        "and so on), for which the files of all groups are read once more.",
+    ),
+    Entry(
         key="deduplication.review_distance",
         parse=v.fraction,
         default="0.45",
@@ -379,7 +386,7 @@ ENTRIES = (
         parse=paths.new_folder,
         otherwise="`$XDG_STATE_HOME/py-image-dedup`, with `~/.local/state` if unset",
         example="/var/lib/py-image-dedup",
-        meaning="The folder of the journal, from which acts can be undone.",
+        meaning="The folder of the journal, from which acts can be undone, and of decisions that last.",
     ),
     Entry(
         key="origin",

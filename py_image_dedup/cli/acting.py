@@ -1,0 +1,62 @@
+"""What commands that act have in common: they ask where that is due, carry the plan out, and tell what came of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from py_image_dedup.cli.exits import EXIT_REFUSED
+from py_image_dedup.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from py_image_dedup.config import Settings
+    from py_image_dedup.pipeline import Pipeline, Report
+    from py_image_dedup.plan import Plan
+
+
+def act(plan: Plan, pipeline: Pipeline, console: Console, *, settings: Settings, yes: bool) -> Report:
+    """Carry a plan out, after asking where it deletes or where files go that are only similar."""
+    from py_image_dedup import report
+
+    _confirm(plan, settings=settings, yes=yes)
+    done = pipeline.execute(plan)
+    report.print_outcomes(done.outcomes, console)
+    if done.removed_folders:
+        console.print(f"Removed {len(done.removed_folders)} empty folders.")
+    if done.journal:
+        console.print(f"Journal: {done.journal}", soft_wrap=True)
+    return done
+
+
+def exit_code(done: Report) -> int:
+    """Return what the command ends with."""
+    return 0 if done.complete else EXIT_REFUSED
+
+
+def _confirm(plan: Plan, *, settings: Settings, yes: bool) -> None:
+    """Ask; without a terminal only --yes, or for deleting its key, is an answer."""
+    acts = [act for _, act in plan.acts()]
+    if number := sum(act.level == "similar" for act in acts):
+        _ask(
+            f"{number} files that go are only similar to their keepers and may show something else",
+            "confirm with --yes",
+            yes=yes,
+        )
+    if number := sum(act.action == "delete" for act in acts):
+        _ask(
+            f"{number} files would be deleted, which can't be undone",
+            "confirm with --yes or deduplication.delete_without_asking",
+            yes=yes or settings.deduplication.delete_without_asking,
+        )
+
+
+def _ask(what: str, remedy: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what}: {remedy}")
+    click.confirm(f"{what}. Go on?", abort=True)

@@ -1,0 +1,54 @@
+"""The life of a saved plan: look at it, carry it out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from py_image_dedup.cli.acting import act, exit_code
+from py_image_dedup.cli.exits import EXIT_REFUSED
+from py_image_dedup.cli.wiring import load, open_console, open_pipeline, settings_options
+from py_image_dedup.errors import RootError
+
+
+@click.command()
+@click.argument("plan_file", metavar="FILE", type=click.Path())
+@click.option("--all", "everything", is_flag=True, help="Print all groups and skipped files, however many.")
+def show(plan_file: str, *, everything: bool) -> None:
+    """Print a saved plan as the dry run does."""
+    from py_image_dedup import planfile, report
+
+    plan = planfile.read(plan_file)
+    console = open_console()
+    report.print_plan(plan, console, everything=everything)
+    report.print_skipped(plan.skipped, console, everything=everything)
+    report.print_totals(plan, console)
+    report.print_apply(plan, plan_file, console)
+
+
+@click.command()
+@click.argument("plan_file", metavar="FILE", type=click.Path())
+@click.option("-dr", "--dry-run", is_flag=True, help="Only tell what would be done and what would be refused.")
+@click.option("--yes", is_flag=True, help="Act without asking.")
+@settings_options
+def apply(plan_file: str, *, dry_run: bool, yes: bool, **options: Any) -> int:
+    """Carry out a saved plan, as far as the disk still agrees with it."""
+    from py_image_dedup import planfile, report
+
+    plan = planfile.read(plan_file)
+    try:
+        loaded = load(folders=plan.roots, action=str(plan.action), target=plan.target, yes=yes, **options)
+    except RootError as error:
+        raise RootError(f'the plan is of origin "{plan.origin}", and not all its folders are here: {error}') from None
+    with open_pipeline(loaded) as (pipeline, console):
+        plan = pipeline.adopt(plan)
+        if not dry_run:
+            return exit_code(act(plan, pipeline, console, settings=loaded.settings, yes=yes))
+        report.print_plan(plan, console)
+        refused = tuple(pipeline.objections(plan))
+        report.print_outcomes(refused, console)
+        left = plan.without(outcome.act.id for outcome in refused)
+        report.print_totals(left, console)
+        report.print_dry_run(left, console, remedy="without --dry-run")
+        return EXIT_REFUSED if refused else 0
