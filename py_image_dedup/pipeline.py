@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from py_image_dedup import actions, files, images
+from py_image_dedup import actions, companions, files, images
 from py_image_dedup.analysis import Analyser
 from py_image_dedup.config import Settings
 from py_image_dedup.errors import RootError
 from py_image_dedup.events import Observer
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
-from py_image_dedup.journal import Journal
+from py_image_dedup.journal import Journal, acting
 from py_image_dedup.looks import LastLook, in_register
 from py_image_dedup.model import Candidate, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.parts import find_parts
@@ -41,6 +41,15 @@ ORIENTATIONS: Final = {
 }
 """Which turned copies are looked for, by the values of ``analysis.orientations``."""
 
+DONE: Final = {
+    Action.MOVE: "moved",
+    Action.TRASH: "trashed",
+    Action.DELETE: "deleted",
+    Action.HARDLINK: "hardlinked",
+    Action.REFLINK: "reflinked",
+}
+"""Under which name each act is counted."""
+
 _BATCH = 1000  # files looked up in, or written to, the store at once
 
 
@@ -51,6 +60,8 @@ class Report:
     outcomes: tuple[actions.Outcome, ...]
     removed_folders: tuple[str, ...]
     journal: str | None
+    run: str = ""
+    """The name of the run, by which it can be taken back."""
 
     @property
     def complete(self) -> bool:
@@ -62,12 +73,20 @@ class Pipeline:
     """Runs the phases over parts that are handed in; `counts` tells afterwards what was seen and done."""
 
     def __init__(
-        self, settings: Settings, store: Store, analyser: Analyser, last_look: LastLook, observer: Observer
+        self,
+        settings: Settings,
+        store: Store,
+        analyser: Analyser,
+        last_look: LastLook,
+        observer: Observer,
+        *,
+        trash: actions.Trash,
     ) -> None:
         self._settings = settings
         self._store = store
         self._analyser = analyser
         self._last_look = last_look
+        self._trash = trash
         self._observer = observer
         self._roots = settings.analysis.source_directories
         self._protected = files.FolderSet(settings.deduplication.protected_directories)
@@ -95,17 +114,31 @@ class Pipeline:
             self._analyse(total)
         return self._query()
 
-    def execute(self, plan: Plan) -> Report:
-        """Phases 5 and 6: do what the plan says, as far as the disk still agrees."""
+    def execute(self, plan: Plan, *, kind: str = "deduplicate") -> Report:
+        """Phases 5 and 6: do what the plan says, as far as the disk still agrees; `kind` names the run."""
         if next(plan.acts(), None) is None:
             return Report((), (), None)
-        journal = Journal.open(self._settings.state_directory)
-        try:
-            outcomes = self._act(plan, journal)
-            removed = self._prune(plan, outcomes, journal)
-        finally:
-            journal.close()
-        return Report(outcomes, removed, journal.path)
+        with acting(self._settings.state_directory):
+            self._settle()
+            journal = Journal.open(
+                self._settings.state_directory, kind=kind, origin=plan.origin, roots=plan.roots, target=plan.target
+            )
+            try:
+                outcomes = self._act(plan, journal)
+                removed = self._prune(plan, outcomes, journal)
+                journal.write("end", {})
+            finally:
+                journal.close()
+        return Report(outcomes, removed, journal.path, journal.run)
+
+    def settle(self) -> None:
+        """Take back acts at which earlier runs were cut off, so that their files are searched like all others."""
+        with acting(self._settings.state_directory):
+            self._settle()
+
+    def _settle(self) -> None:
+        for left in actions.settle(self._settings.state_directory):
+            self._observer.note(f"{files.printable(left.act.path)}: {left.detail}")
 
     def _clean_up(self) -> None:
         """Phase 1: forget files of this origin below these roots that are gone from the disk."""
@@ -199,8 +232,10 @@ class Pipeline:
             target=settings.deduplication.duplicates_target_directory,
             protected=self._protected.holds,
         )
+        plan = companions.attach(plan, pictures=settings.analysis.file_extensions)
         if settings.remove_empty_folders:
-            going = [act.file.path for _, act in plan.acts()]
+            removed = [act for _, act in plan.acts() if act.action.removes]
+            going = [one.path for act in removed for one in act.unit]
             plan = replace(plan, empty_folders=tuple(files.folders_left_empty(going, self._roots)))
         for name in ("duplicates", "similar", "reclaimable"):
             self._tally(name if name != "reclaimable" else "reclaimable_bytes", getattr(plan, name))
@@ -250,23 +285,30 @@ class Pipeline:
                 self._skip(skipped)
 
     def _act(self, plan: Plan, journal: Journal) -> tuple[actions.Outcome, ...]:
-        """Phase 5: move or delete; the store forgets what went."""
+        """Phase 5: move or delete; the store forgets what went or became a link."""
         self._phase(5)
         total = sum(1 for _ in plan.acts())
         outcomes: list[actions.Outcome] = []
-        gone: list[str] = []
+        changed: list[str] = []
+        acts = actions.execute(
+            plan,
+            journal,
+            protected=self._protected.holds,
+            decodable=self._last_look.decodes,
+            trash=self._trash,
+        )
         try:
-            for outcome in actions.execute(plan, journal, protected=self._protected.holds):
+            for outcome in acts:
                 outcomes.append(outcome)
                 self._observer.progress(len(outcomes), total)
                 if outcome.result is actions.Result.DONE:
-                    gone.append(outcome.act.file.path)
-                    self._tally("moved" if outcome.act.action is Action.MOVE else "deleted")
-                    self._tally("freed_bytes", outcome.act.file.size)
+                    changed += outcome.gone or [outcome.act.file.path]
+                    self._tally(DONE[outcome.act.action])
+                    self._tally("freed_bytes", outcome.freed)
                 else:
                     self._tally(str(outcome.result))
         finally:
-            self._store.remove(gone)
+            self._store.remove(changed)
         return tuple(outcomes)
 
     def _prune(self, plan: Plan, outcomes: Sequence[actions.Outcome], journal: Journal) -> tuple[str, ...]:
@@ -288,7 +330,7 @@ class Pipeline:
             known = facts[file.content]
             if not self._settings.analysis.use_exif_data:
                 known = replace(known, exif_count=0)
-            candidate = Candidate(file, known, self._root_of(file.path))
+            candidate = Candidate(file, known, self._root_of(file.path), inode.links)
             by_inode.setdefault((inode.device, inode.number), candidate)
         return list(by_inode.values())
 

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from rich import box
 from rich.console import Console
@@ -21,6 +22,21 @@ from py_image_dedup.planfile import as_data
 _SHOWN_GROUPS = 100
 _SHOWN_SKIPPED = 50
 _WIDE = 120  # columns from which the table tells the values that decided
+
+_WOULD_BE: Final = {
+    Action.MOVE: "moved",
+    Action.TRASH: "moved to the trash",
+    Action.DELETE: "deleted",
+    Action.HARDLINK: "replaced by hard links",
+    Action.REFLINK: "made to share the bytes of their keepers",
+}
+_DONE: Final = {
+    Action.MOVE: "Moved {number} files",
+    Action.TRASH: "Moved {number} files to the trash",
+    Action.DELETE: "Deleted {number} files",
+    Action.HARDLINK: "Replaced {number} files by hard links",
+    Action.REFLINK: "Let {number} files share the bytes of their keepers",
+}
 
 
 def print_plan(plan: Plan, console: Console, *, everything: bool = False) -> None:
@@ -52,7 +68,7 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
     )
     acts = sum(1 for _ in plan.acts())
     if acts and dry_run:
-        verb = "moved" if plan.action is Action.MOVE else "deleted"
+        verb = _WOULD_BE.get(plan.action, "acted on")
         where = f" to {printable(plan.target)}" if plan.target and plan.action is Action.MOVE else ""
         console.print(Text(f"Dry run: nothing was touched. {acts} files would be {verb}{where} with --no-dry-run."))
         if plan.empty_folders:
@@ -73,10 +89,10 @@ def print_skipped(skipped: Sequence[Skipped], console: Console, *, everything: b
 def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
     """Name every act that was refused or failed, and count the rest."""
     done = [outcome for outcome in outcomes if outcome.result is Result.DONE]
-    freed = megabytes(sum(outcome.act.file.size for outcome in done))
-    for verb, action in (("Moved", Action.MOVE), ("Deleted", Action.DELETE)):
-        if number := sum(outcome.act.action is action for outcome in done):
-            console.print(Text(f"{verb} {number} files ({freed}).", style="bold"))
+    for action, verb in _DONE.items():
+        if of_action := [outcome for outcome in done if outcome.act.action is action]:
+            size = megabytes(sum(outcome.act.file.size for outcome in of_action))
+            console.print(Text(f"{verb.format(number=len(of_action))} ({size}).", style="bold"))
     for outcome in outcomes:
         if outcome.result is not Result.DONE:
             line = f"{outcome.result}: {printable(outcome.act.file.path)}: {printable(outcome.detail)}"
@@ -116,7 +132,10 @@ COUNTS = (
     "similar",
     "reclaimable_bytes",
     "moved",
+    "trashed",
     "deleted",
+    "hardlinked",
+    "reflinked",
     "refused",
     "failed",
     "freed_bytes",

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from py_image_dedup.cli import daily
+from py_image_dedup.cli import daily, past
 from py_image_dedup.cli.exits import EXIT_INTERRUPTED, EXIT_NO_READER
 from py_image_dedup.errors import DedupError
 
@@ -54,5 +54,5 @@ def cli() -> None:
     """
 
 
-for _command in (daily.analyse, daily.deduplicate, daily.config):
+for _command in (daily.analyse, daily.deduplicate, daily.config, past.history, past.undo):
     cli.add_command(_command)

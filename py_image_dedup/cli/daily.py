@@ -42,7 +42,7 @@ def analyse(folders: tuple[str, ...], **options: Any) -> None:
 @click.option("--skip-analyse-phase", "-sap", is_flag=True, help="Take the signatures as they are stored.")
 @click.option(
     "--action",
-    type=click.Choice(["move", "delete", "report"]),
+    type=click.Choice(["move", "trash", "delete", "hardlink", "reflink", "report"]),
     help="What becomes of duplicates. Default: move when there is a target, else report.",
 )
 @click.option("--target", metavar="DIR", help="Move duplicates below this folder, keeping their paths.")
@@ -77,6 +77,8 @@ def deduplicate(
         from py_image_dedup import report
 
         _note_missing_target(settings)
+        if not settings.dry_run:
+            pipeline.settle()
         plan = pipeline.make_plan(analyse=not skip_analyse_phase)
         report.print_plan(plan, console, everything=everything)
         report.print_skipped(plan.skipped, console, everything=everything)
@@ -91,6 +93,7 @@ def deduplicate(
             console.print(f"Removed {len(done.removed_folders)} empty folders.")
         if done.journal:
             console.print(f"Journal: {done.journal}", soft_wrap=True)
+            console.print(f"To take it back: py-image-dedup undo {done.run}", soft_wrap=True)
         _write_json(json_file, plan, pipeline, done.outcomes)
         return 0 if done.complete else EXIT_REFUSED
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,6 +77,7 @@ def load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -
 @contextmanager
 def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
     """Open the store and wire the parts."""
+    from py_image_dedup.actions import Trash
     from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
     from py_image_dedup.looks import LastLook
     from py_image_dedup.pipeline import Pipeline
@@ -99,7 +101,7 @@ def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
         )
         last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
         with ProgressBar(open_console(stderr=True)) as bar:
-            yield Pipeline(settings, store, analyser, last_look, bar), open_console()
+            yield Pipeline(settings, store, analyser, last_look, bar, trash=Trash.of(os.environ)), open_console()
     finally:
         store.close()
 

@@ -13,6 +13,7 @@ from typing import Any
 import pictures
 import pytest
 
+from py_image_dedup.actions import Trash
 from py_image_dedup.analysis import Limits, LocalAnalyser
 from py_image_dedup.config import Override, Settings, load_settings
 from py_image_dedup.events import Observer
@@ -88,7 +89,7 @@ def groups(store: Store, records: list[Record], settings: Settings, looks: dict[
         store.put(records[start : start + 700])
     store.put_looks(list(looks.values()))
     last_look = LastLook(store, max_pixels=10**9, reserve=lambda _: nullcontext())
-    plan = Pipeline(settings, store, Nobody(), last_look, Observer()).make_plan(analyse=False)
+    plan = Pipeline(settings, store, Nobody(), last_look, Observer(), trash=Trash("/none", 0)).make_plan(analyse=False)
     looks |= last_look._known
     return as_data(plan)["groups"]
 
