@@ -14,7 +14,7 @@ from rich.text import Text
 
 from py_image_dedup.actions import Result, Undone
 from py_image_dedup.files import printable
-from py_image_dedup.journal import RecordedAct, Run, State
+from py_image_dedup.journal import UNDO, RecordedAct, Run, State
 from py_image_dedup.report import megabytes
 
 
@@ -23,18 +23,18 @@ def print_runs(runs: Sequence[Run], console: Console) -> None:
     if not runs:
         console.print("Nothing was moved or deleted yet.")
         return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("run", no_wrap=True)
-    table.add_column("what", overflow="fold", max_width=11)
+    table.add_column("what", overflow="fold", max_width=8)
     for name in ("done", "refused", "failed", "size"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("taken back", overflow="fold", max_width=10)
+    table.add_column("undone", no_wrap=True)
     for run in runs:
         done = run.in_state(State.DONE)
-        size = megabytes(sum(act.size for act in done)) if run.kind != "undo" else ""
+        size = megabytes(sum(act.size for act in done)) if run.kind != UNDO else ""
         failed = len(run.in_state(State.FAILED)) + len(run.in_state(State.OPEN))
         counts = map(str, (len(done), len(run.in_state(State.REFUSED)), failed))
-        table.add_row(run.id, _what(run), *counts, size, _taken_back(run))
+        table.add_row(run.id, _what(run), *counts, size, _undone(run))
     console.print(table)
     console.print(f"Journals: {printable(os.path.dirname(runs[-1].path))}", soft_wrap=True)
 
@@ -42,7 +42,8 @@ def print_runs(runs: Sequence[Run], console: Console) -> None:
 def print_run(run: Run, console: Console) -> None:
     """Print every act of a run, one a line."""
     started = dt.datetime.fromisoformat(run.started).astimezone() if run.started else None
-    console.print(Text(f"{run.id}: {_what(run)}, {started:%Y-%m-%d %H:%M:%S}" if started else run.id, style="bold"))
+    what = f"{_what(run)} of {run.undoes}" if run.undoes else _what(run)
+    console.print(Text(f"{run.id}: {what}" + (f", {started:%Y-%m-%d %H:%M:%S}" if started else ""), style="bold"))
     for act in run.acts.values():
         state = "taken back" if act.id in run.undone else str(act.state)
         line = f"{act.id} {act.action} {state}: {printable(act.path)}"
@@ -77,13 +78,14 @@ def print_undone(undone: Sequence[Undone], console: Console) -> None:
 
 
 def _what(run: Run) -> str:
-    if run.kind == "undo":
-        return f"undo of {run.undoes}"
+    if run.kind == UNDO:
+        return UNDO
     actions = Counter(act.action for act in run.acts.values() if act.action not in {"", "prune"})
     return ", ".join(sorted(actions)) or run.kind
 
 
-def _taken_back(run: Run) -> str:
+def _undone(run: Run) -> str:
+    """Tell whether a run was taken back; "-" where nothing of it can be."""
     left = run.to_undo()
     if not run.undone:
         return "" if left else "-"

@@ -64,6 +64,14 @@ class Report:
     """The name of the run, by which it can be taken back."""
 
     @property
+    def undoable(self) -> bool:
+        """Tell whether any of it can be taken back."""
+        return bool(self.removed_folders) or any(
+            outcome.result is actions.Result.DONE and outcome.act.action is not Action.DELETE
+            for outcome in self.outcomes
+        )
+
+    @property
     def complete(self) -> bool:
         """Tell whether every act was done."""
         return all(outcome.result is actions.Result.DONE for outcome in self.outcomes)

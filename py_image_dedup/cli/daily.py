@@ -93,6 +93,7 @@ def deduplicate(
             console.print(f"Removed {len(done.removed_folders)} empty folders.")
         if done.journal:
             console.print(f"Journal: {done.journal}", soft_wrap=True)
+        if done.undoable:
             console.print(f"To take it back: py-image-dedup undo {done.run}", soft_wrap=True)
         _write_json(json_file, plan, pipeline, done.outcomes)
         return 0 if done.complete else EXIT_REFUSED
