@@ -23,7 +23,7 @@ def print_runs(runs: Sequence[Run], console: Console) -> None:
     if not runs:
         console.print("Nothing was moved or deleted yet.")
         return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run", no_wrap=True)
     table.add_column("what", overflow="fold", max_width=8)
     for name in ("done", "refused", "failed", "size"):

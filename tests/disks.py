@@ -13,6 +13,7 @@ from typing import Any
 
 from py_image_dedup import files
 from py_image_dedup.actions import Outcome, Trash, execute, remove_folders, settle
+from py_image_dedup.companions import attach
 from py_image_dedup.grouping import Grouping, group
 from py_image_dedup.journal import Journal
 from py_image_dedup.model import Candidate, Facts, File, Match
@@ -30,6 +31,8 @@ class Disk:
     """A folder of photos, a target for what goes, and a state directory."""
 
     base: str
+    elsewhere: str | None = None
+    """Where the target is, if it is not beside the photos."""
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
@@ -38,7 +41,7 @@ class Disk:
 
     @property
     def target(self) -> str:
-        return f"{self.base}/target"
+        return self.elsewhere or f"{self.base}/target"
 
     @property
     def state(self) -> str:
@@ -57,7 +60,7 @@ class Disk:
         found: dict[tuple[int, int], Candidate] = {}
         for path in sorted(tree(self.photos)):
             facts = os.lstat(path)
-            if stat.S_ISREG(facts.st_mode):
+            if stat.S_ISREG(facts.st_mode) and path.endswith(".png"):
                 file = File("here", path, facts.st_size, facts.st_mtime_ns, sha256(Path(path).read_bytes()))
                 found.setdefault((facts.st_dev, facts.st_ino), Candidate(file, Facts("PNG", 10, 10), self.photos))
         return list(found.values())
@@ -79,11 +82,11 @@ class Disk:
             target=self.target,
             protected=protected,
         )
+        made = attach(made, pictures={".png"})
         if not prune:
             return made
-        return replace(
-            made, empty_folders=tuple(files.folders_left_empty([act.file.path for _, act in made.acts()], made.roots))
-        )
+        going = [one.path for _, act in made.acts() if act.action.removes for one in act.unit]
+        return replace(made, empty_folders=tuple(files.folders_left_empty(going, made.roots)))
 
     def execute(self, plan: Plan, *, protected: Callable[[str], bool] = lambda _: False) -> list[Outcome]:
         journal = Journal.open(self.state)
@@ -122,6 +125,16 @@ class Disk:
             return list(remove_folders(plan, self.outcomes, journal))
         finally:
             journal.close()
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Return the whole lines of this kind of all runs."""
+        folder = f"{self.state}/runs"
+        texts = [
+            text
+            for name in (sorted(os.listdir(folder)) if os.path.isdir(folder) else ())
+            for text in Path(folder, name).read_text().splitlines(keepends=True)
+        ]
+        return [line for text in texts if text.endswith("\n") for line in [json.loads(text)] if line["event"] == event]
 
     def journal(self) -> list[dict[str, Any]]:
         """Return the lines of the last run after the first, which tells about the run."""

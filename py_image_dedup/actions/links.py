@@ -50,7 +50,7 @@ def make_independent(step: Step) -> None:
     folder = os.path.dirname(step.path)
     hidden = step.aside(folder)
     left = files.look(hidden)
-    if left and step.inode and left.number == step.inode and files.sha256(hidden) == step.sha256:
+    if _is_original(step, hidden) and files.sha256(hidden) == step.sha256:
         if os.path.lexists(step.path) and _hash(step.path) != step.sha256:
             raise ActionRefused("something else stands in its place")
         os.rename(hidden, step.path)  # cut off between two steps: the file itself is still there
@@ -63,7 +63,7 @@ def make_independent(step: Step) -> None:
         raise ActionRefused("it is gone")
     if _hash(step.path) != step.sha256:
         raise ActionRefused("it was changed since")
-    if now.number == step.inode:
+    if _is_original(step, step.path):
         return
     _copy(step, hidden)
     if files.look(step.path) != now:
@@ -129,6 +129,15 @@ def restore_metadata(step: Step, path: str) -> None:
     if step.mode is not None:
         os.chmod(path, step.mode & 0o7777)
     os.utime(path, ns=(step.mtime_ns, step.mtime_ns))
+
+
+def _is_original(step: Step, path: str) -> bool:
+    """Tell whether a file is the one from before the act; its number alone is given to another one soon after."""
+    now = files.look(path)
+    return now is not None and (
+        (now.number, now.size, now.mtime_ns, os.lstat(path).st_mode)
+        == (step.inode, step.size, step.mtime_ns, step.mode)
+    )
 
 
 def _hash(path: str) -> str | None:

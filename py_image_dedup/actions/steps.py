@@ -47,7 +47,7 @@ def take_back(step: Step, *, cut_off: bool = False) -> None:
     `cut_off`: the step, or taking it back, was interrupted, so a copy and its source may both be there.
     """
     if step.action == "prune":
-        _make_again(step)
+        _make_again(step, cut_off=cut_off)
     elif step.action in {Action.HARDLINK, Action.REFLINK}:
         links.make_independent(step)
     elif step.action == Action.DELETE:
@@ -109,10 +109,11 @@ def _is_copy(step: Step, there: Inode) -> bool:
     return there.mtime_ns == step.mtime_ns and is_recorded(step, step.path)
 
 
-def _make_again(step: Step) -> None:
+def _make_again(step: Step, *, cut_off: bool) -> None:
     """Make a folder again that was removed, with its owner, mode and time."""
-    if not os.path.isdir(step.path):
-        files.make_folders(files.missing_folders(step.path))
+    missing = files.missing_folders(step.path)
+    files.make_folders(missing)
+    if missing or cut_off:
         links.restore_metadata(step, step.path)
 
 

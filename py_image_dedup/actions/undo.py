@@ -125,9 +125,24 @@ def _undone(act: RecordedAct, journal: Journal, cut_off: Mapping[str, int] | Non
 
 
 def _take_back(act: RecordedAct, *, cut_off: bool) -> None:
+    """Take back every step of an act that can be, and raise for the others; Gone when the picture was deleted.
+
+    A companion of a picture that came back may be deleted already: it was only deleted because the keeper has its like.
+    """
+    problems: list[Exception] = []
     for step in reversed(act.steps):
-        take_back(step, cut_off=cut_off)
+        try:
+            take_back(step, cut_off=cut_off)
+        except Gone as error:
+            if step.path == act.path:
+                problems = [error]
+        except (OSError, ActionRefused) as error:
+            problems.append(error)
     unmake(act.made)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise ActionRefused("; ".join(map(reason_of, problems)))
 
 
 def _unchanged_since(act: RecordedAct) -> dict[str, int]:
