@@ -107,12 +107,12 @@ class Disk:
         trash = Trash(f"{self.base}/Trash", os.getuid())
         return execute(plan, journal, protected=protected, decodable=decodable, trash=trash)
 
-    def run(self, plan: Plan) -> list[Outcome]:
+    def run(self, plan: Plan, *, protected: Callable[[str], bool] = lambda _: False) -> list[Outcome]:
         """Settle, act and remove empty folders, with one journal, as a whole run does."""
-        assert list(settle(self.state)) == []
+        list(settle(self.state))
         journal = Journal.open(self.state)
         try:
-            outcomes = list(self.acting(plan, journal))
+            outcomes = list(self.acting(plan, journal, protected=protected))
             list(remove_folders(plan, outcomes, journal))
             journal.write("end", {})
         finally:
