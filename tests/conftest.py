@@ -68,3 +68,22 @@ def other_disk(tmp_path: Path) -> Iterator[Path]:
             shutil.rmtree(folder)
             return
     pytest.skip("no second file system to write to")
+
+
+@pytest.fixture(scope="session")
+def btrfs() -> Iterator[Path]:
+    """A folder on a file system where files can share bytes (btrfs)."""
+    with tempfile.TemporaryDirectory() as folder:
+        image, point = Path(folder, "image"), Path(folder, "point")
+        point.mkdir()
+        with image.open("wb") as file:
+            file.truncate(120 << 20)
+        made = subprocess.run(["mkfs.btrfs", "-q", image], check=False, capture_output=True) if _has_btrfs() else None
+        if made is None or subprocess.run(["mount", "-o", "loop", image, point], check=False).returncode:
+            pytest.skip("no btrfs can be made and mounted here (needs root, a loop device and btrfs-progs)")
+        yield point
+        subprocess.run(["umount", point], check=True)
+
+
+def _has_btrfs() -> bool:
+    return any(os.access(f"{folder}/mkfs.btrfs", os.X_OK) for folder in ("/sbin", "/usr/sbin", "/usr/bin"))

@@ -60,7 +60,7 @@ class Disk:
         found: dict[tuple[int, int], Candidate] = {}
         for path in sorted(tree(self.photos)):
             facts = os.lstat(path)
-            if stat.S_ISREG(facts.st_mode) and path.endswith(".png"):
+            if stat.S_ISREG(facts.st_mode) and path.lower().endswith(".png"):
                 file = File("here", path, facts.st_size, facts.st_mtime_ns, sha256(Path(path).read_bytes()))
                 found.setdefault((facts.st_dev, facts.st_ino), Candidate(file, Facts("PNG", 10, 10), self.photos))
         return list(found.values())
@@ -103,8 +103,10 @@ class Disk:
         *,
         protected: Callable[[str], bool] = lambda _: False,
         decodable: Callable[[str], bool] = lambda _: True,
+        trash: Trash | None = None,
     ) -> Iterator[Outcome]:
-        trash = Trash(f"{self.base}/Trash", os.getuid())
+        """Carry out a plan act by act."""
+        trash = trash or Trash(f"{self.base}/Trash", os.getuid())
         return execute(plan, journal, protected=protected, decodable=decodable, trash=trash)
 
     def run(self, plan: Plan, *, protected: Callable[[str], bool] = lambda _: False) -> list[Outcome]:

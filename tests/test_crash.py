@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,32 +65,13 @@ def undo_last(disk: Disk) -> None:
         assert [one.detail for one in undo_whole(run, disk.state) if one.result is not Result.DONE] == []
 
 
-@pytest.fixture(scope="module")
-def shared_bytes() -> Iterator[Path]:
-    """A folder on a file system where files can share bytes (btrfs)."""
-    with tempfile.TemporaryDirectory() as folder:
-        image, point = Path(folder, "image"), Path(folder, "point")
-        point.mkdir()
-        with image.open("wb") as file:
-            file.truncate(120 << 20)
-        made = subprocess.run(["mkfs.btrfs", "-q", image], check=False, capture_output=True) if _has_btrfs() else None
-        if made is None or subprocess.run(["mount", "-o", "loop", image, point], check=False).returncode:
-            pytest.skip("no btrfs can be made and mounted here (needs root, a loop device and btrfs-progs)")
-        yield point
-        subprocess.run(["umount", point], check=True)
-
-
-def _has_btrfs() -> bool:
-    return any(os.access(f"{folder}/mkfs.btrfs", os.X_OK) for folder in ("/sbin", "/usr/sbin", "/usr/bin"))
-
-
 @pytest.fixture(params=[*ACTIONS, "across"])
 def story(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Action, str | None]:
     """Where to act, how, and the target where it is on another disk."""
     if request.param == "across":
         return tmp_path, Action.MOVE, str(request.getfixturevalue("other_disk"))
     if request.param is Action.REFLINK:
-        return request.getfixturevalue("shared_bytes"), Action.REFLINK, None
+        return request.getfixturevalue("btrfs"), Action.REFLINK, None
     return tmp_path, request.param, None
 
 
