@@ -43,6 +43,7 @@ class Command:
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
+            "PYTHONPATH": str(Path(__file__).parent.parent),  # the program beside these tests, whatever is installed
             "PYTHONWARNINGS": "error",
             "PY_IMAGE_DEDUP_ORIGIN": "test",
         }

@@ -491,6 +491,59 @@ def test_an_unreadable_keeper_refuses_the_act(disk: Disk, monkeypatch: pytest.Mo
     assert os.path.exists(copy)
 
 
+def test_a_keeper_that_can_not_be_decoded_is_none(disk: Disk) -> None:
+    """What no decoder reads now lets nothing go; each keeper is decoded once in a run, however many copies it has."""
+    disk.write("a.png")
+    copies = [disk.write(f"b{number}.png", mtime=2 + number) for number in range(3)]
+    plan = disk.plan(Action.DELETE)
+    asked: list[str] = []
+
+    def decodable(path: str) -> bool:
+        asked.append(path)
+        return False
+
+    journal = Journal.open(disk.state)
+    outcomes = list(disk.acting(plan, journal, decodable=decodable))
+    journal.close()
+    assert {outcome.detail for outcome in outcomes} == {"the keeper can't be decoded any more"}
+    assert all(map(os.path.exists, copies))
+    assert asked == [f"{disk.photos}/a.png"]
+
+
+def test_a_target_on_a_disk_that_is_gone_refuses(disk: Disk) -> None:
+    """Folders are made inside the target only: without the folder above it nothing moves (is a disk not mounted?)."""
+    disk.write("a.png")
+    copy = disk.write("b.png", mtime=2)
+    away = replace(disk, elsewhere=f"{disk.base}/stick/target")
+    assert "is a disk not mounted?" in refusal(away.execute(away.plan()))
+    assert os.path.exists(copy)
+    assert not os.path.exists(f"{disk.base}/stick")
+
+
+def test_a_link_inside_the_target_is_not_followed(disk: Disk) -> None:
+    """A folder of the target that leads elsewhere gets nothing."""
+    disk.write("a.png")
+    disk.write("b.png", mtime=2)
+    os.makedirs(f"{disk.base}/elsewhere")
+    os.makedirs(os.path.dirname(disk.target + disk.photos))
+    os.symlink(f"{disk.base}/elsewhere", disk.target + disk.photos)
+    assert refusal(disk.execute(disk.plan())) == "a folder of the target became a symbolic link"
+    assert os.listdir(f"{disk.base}/elsewhere") == []
+
+
+@pytest.mark.parametrize("place", ["{base}/other/b.png", "{target}/../b.png", "{target}2/b.png", "{target}"])
+def test_a_plan_that_leads_out_of_the_target_is_refused(disk: Disk, place: str) -> None:
+    """An edited plan moves files below its target only."""
+    disk.write("a.png")
+    copy = disk.write("b.png", mtime=2)
+    plan = disk.plan()
+    (planned,) = plan.groups
+    act = replace(planned.duplicates[0], destination=place.format(base=disk.base, target=disk.target))
+    edited = replace(plan, groups=(replace(planned, duplicates=(act,)),))
+    assert refusal(disk.execute(edited)) == "the place to move it to is not below the target folder"
+    assert os.path.exists(copy)
+
+
 # The journal
 
 
