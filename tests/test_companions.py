@@ -256,8 +256,17 @@ def test_a_large_folder_is_listed_once(disk: Disk, monkeypatch: pytest.MonkeyPat
     listed: list[str] = []
     read: list[str] = []
     listdir, digest = os.listdir, files.sha256
-    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or listdir(path))
-    monkeypatch.setattr(files, "sha256", lambda path: read.append(path) or digest(path))
+
+    def watched_listdir(path: str) -> list[str]:
+        listed.append(path)
+        return listdir(path)
+
+    def watched_digest(path: str) -> str:
+        read.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(os, "listdir", watched_listdir)
+    monkeypatch.setattr(files, "sha256", watched_digest)
     start = time.process_time()
     attached = attach(plan, pictures={".png"})
     assert time.process_time() - start < 2
