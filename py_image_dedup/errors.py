@@ -51,6 +51,12 @@ class StoreMismatch(StoreError):
     """The store holds data of another program or another version."""
 
 
+class AnotherRun(DedupError):
+    """Another process is moving or deleting files with the same state directory."""
+
+    exit_code = 4
+
+
 class ActionRefused(DedupError):
     """An act was refused because the disk no longer agrees with the plan."""
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Final
+
 from py_image_dedup.model import Skipped
+
+PHASES: Final = (
+    "Cleaning the database",
+    "Counting files",
+    "Analysing",
+    "Finding duplicates",
+    "Moving or deleting duplicates",
+    "Removing empty folders",
+)
 
 
 class Observer:
@@ -22,3 +34,34 @@ class Observer:
 
     def counted(self, name: str, by: int = 1) -> None:
         """Tell that something was counted (``decoded``, ``moved``, ...)."""
+
+
+class Tally:
+    """Counts what a run sees and does, and tells its observer."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._skipped: dict[str, Skipped] = {}
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files and folders that could not be used, in order of path."""
+        return tuple(self._skipped[path] for path in sorted(self._skipped))
+
+    def phase(self, number: int) -> None:
+        """Begin a phase."""
+        self._observer.phase(PHASES[number - 1], number, len(PHASES))
+
+    def skip(self, skipped: Skipped) -> None:
+        """Take note of a file or folder that can't be used, once."""
+        if skipped.path not in self._skipped:
+            self._skipped[skipped.path] = skipped
+            self.add("skipped")
+            self._observer.skipped(skipped)
+
+    def add(self, name: str, by: int = 1) -> None:
+        """Count something."""
+        if by:
+            self.counts[name] += by
+            self._observer.counted(name, by)

@@ -1,4 +1,4 @@
-"""The file system: the one walker, the one selector, and a move that can't overwrite.
+"""The file system: the one walker, the one selector, and what files and folders are right now.
 
 Paths are ``str`` with surrogate escapes; nothing here follows a symbolic link below a root.
 """
@@ -9,18 +9,20 @@ import errno
 import hashlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import PurePath
+from typing import Final
 
 from py_image_dedup.errors import RootError
 from py_image_dedup.model import Seen, Skipped
+from py_image_dedup.mounts import Mounts
 
-_LONGEST_NAME = 255  # bytes; what Linux file systems allow
+HIDDEN: Final = ".py-image-dedup-"
+"""How the names begin that files have for a moment while they are acted on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +43,27 @@ class Selector:
         return (
             os.path.splitext(name)[1].lower() in self.extensions
             and (self.hidden or not name.startswith("."))
-            and not name.startswith("._")  # macOS keeps resource forks under the picture's name
+            and not name.startswith(("._", HIDDEN))  # macOS keeps resource forks under the picture's name
             and not self._excluded(path)
         )
 
     def enters(self, name: str, path: str) -> bool:
-        """Tell whether a folder of this name and path is walked."""
-        return self.recursive and (self.hidden or not name.startswith(".")) and not self._excluded(path + "/")
+        """Tell whether a folder of this name and path is walked; a trash never is."""
+        return (
+            self.recursive
+            and (self.hidden or not name.startswith("."))
+            and not is_trash(path)
+            and not self._excluded(path + "/")
+        )
 
     def _excluded(self, path: str) -> bool:
         return bool(self.exclusions) and any(pattern.search(path) for pattern in self.exclusions)
+
+
+def is_trash(folder: str) -> bool:
+    """Tell whether a folder is a trash by its name, as desktops make them (freedesktop.org)."""
+    name = os.path.basename(folder)
+    return name.startswith(".Trash") or folder.endswith("/share/Trash")
 
 
 def check_roots(roots: Sequence[str]) -> None:
@@ -143,12 +156,13 @@ def vanished(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Inode:
-    """What a regular file is right now: where its bytes live, how many, and since when."""
+    """What a regular file is right now: where its bytes live, how many, since when, and under how many names."""
 
     device: int
     number: int
     size: int
     mtime_ns: int
+    links: int = field(default=1, compare=False)
 
 
 def look(path: str) -> Inode | None:
@@ -159,7 +173,7 @@ def look(path: str) -> Inode | None:
         return None
     if not stat.S_ISREG(facts.st_mode):
         return None
-    return Inode(facts.st_dev, facts.st_ino, facts.st_size, _storable(facts.st_mtime_ns))
+    return Inode(facts.st_dev, facts.st_ino, facts.st_size, _storable(facts.st_mtime_ns), facts.st_nlink)
 
 
 def _storable(nanoseconds: int) -> int:
@@ -192,13 +206,16 @@ def is_below(path: str, folders: Sequence[str]) -> bool:
 
 
 class FolderSet:
-    """Folders that are recognised under whatever alias path leads there (bind mounts included).
+    """Folders that are recognised under whatever alias path leads there.
 
+    Symbolic links and bind mounts are such paths, also a mount of what lies deep inside one of the folders.
     Folders met before are remembered for the life of the object; make one per plan.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:
         self._identities = frozenset(filter(None, map(_identity, folders)))
+        self._mounts = Mounts.read()
+        self._places = [self._mounts.place(os.path.realpath(folder)) for folder in folders if _identity(folder)]
         self._seen: dict[str, bool] = {}
 
     def holds(self, path: str) -> bool:
@@ -208,80 +225,34 @@ class FolderSet:
     def _is_inside(self, folder: str) -> bool:
         if folder not in self._seen:
             parent = os.path.dirname(folder)
-            self._seen[folder] = _identity(folder) in self._identities or (parent != folder and self._is_inside(parent))
+            self._seen[folder] = (
+                _identity(folder) in self._identities
+                or (parent != folder and self._is_inside(parent))
+                or self._is_mounted_from_inside(folder)
+            )
         return self._seen[folder]
 
-
-def move(source: str, destination: str) -> str:
-    """Move a file and return where it went; never overwrites: a name that is taken gets a counter.
-
-    On one file system a hard link is made, then the old name removed, so at every moment the file has a name.
-    Elsewhere the bytes are copied, synced, compared, given mode, mtime and extended attributes, and only then the
-    source removed.  Raises OSError (or ValueError when the copy differs); the source is then still there.
-    """
-    os.makedirs(os.path.dirname(destination), exist_ok=True)
-    for candidate in _free_names(destination):
-        try:
-            _place(source, candidate)
-        except FileExistsError:
-            if not _same_file(source, candidate):  # else a move that was cut off after its first half is finished
-                continue
-        try:
-            sync_folder(os.path.dirname(candidate))
-            os.unlink(source)
-        except BaseException:
-            if os.path.lexists(source):  # two names of one picture would look like a copy to the next run
-                os.unlink(candidate)
-            raise
-        return candidate
-    raise AssertionError("names never run out")
+    def _is_mounted_from_inside(self, folder: str) -> bool:
+        """Tell whether a folder is, by another mount of the same disk, one below those of the set."""
+        disk, path = self._mounts.place(os.path.realpath(folder))
+        return any(disk == other and is_below(path, [above]) for other, above in self._places)
 
 
-def _place(source: str, destination: str) -> None:
-    """Give the file a second name, by hard link or by copy; FileExistsError when the name is taken."""
-    try:
-        os.link(source, destination, follow_symlinks=False)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}:
-            raise
-        _copy(source, destination)
+def missing_folders(folder: str) -> list[str]:
+    """Return the folders, topmost first, that have to be made for this one to be there."""
+    missing: list[str] = []
+    while not os.path.lexists(folder):
+        missing.insert(0, folder)
+        folder = os.path.dirname(folder)
+    return missing
 
 
-def _same_file(a: str, b: str) -> bool:
-    """Tell whether two paths are names of one regular file."""
-    one, other = look(a), look(b)
-    return one is not None and one == other
-
-
-def _copy(source: str, destination: str) -> None:
-    descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as target, open_regular(source) as original:
-            shutil.copyfileobj(original, target, 1 << 20)
-            target.flush()
-            os.fsync(target.fileno())
-        if sha256(destination) != sha256(source):
-            raise ValueError("the copy differs from its source")  # noqa: TRY301  # the cleanup below is wanted
-        shutil.copystat(source, destination, follow_symlinks=False)
-    except BaseException:
-        os.unlink(destination)
-        raise
-
-
-def _free_names(path: str) -> Iterator[str]:
-    """Yield the path, then "name (1).ext", "name (2).ext" ..., none longer than a file system allows."""
-    yield path
-    folder, name = os.path.split(path)
-    stem, extension = os.path.splitext(name)
-    number = 0
-    while True:
-        number += 1
-        suffix = f" ({number}){extension}"
-        while stem and len(os.fsencode(stem + suffix)) > _LONGEST_NAME:
-            stem = stem[:-1]
-        yield os.path.join(folder, stem + suffix)
+def make_folders(folders: Sequence[str], *, mode: int = 0o777) -> None:
+    """Make folders, topmost first, so that they survive a power cut; what is there already is no error."""
+    for folder in folders:
+        with suppress(FileExistsError):
+            os.mkdir(folder, mode)
+        sync_folder(os.path.dirname(folder))
 
 
 def sync_folder(folder: str) -> None:

@@ -20,6 +20,7 @@ from py_image_dedup.images import Reserve
 from py_image_dedup.model import Candidate, Look, Match, Skipped, Turn, View
 from py_image_dedup.stores.interface import Progress, Store
 
+_GLANCE = 64  # pixels; enough to see whether a picture can be decoded
 _KEPT_BACK = 500  # looks written to the store at once
 _REGISTERED_AT_ONCE = 1000  # pairs whose thumbnails are held in memory
 _VIEWS = 8  # held in memory; half a megabyte each
@@ -82,6 +83,15 @@ class LastLook:
         """Return what the metadata of a file tell, in kinds; OSError or :class:`PictureError` if it can't be read."""
         with files.open_regular(path) as file:
             return images.told(file, max_pixels=self._max_pixels, reserve=self._reserve)
+
+    def decodes(self, path: str) -> bool:
+        """Tell whether a picture can be decoded now, at a reduced scale."""
+        try:
+            with files.open_regular(path) as file:
+                images.view(file, width=_GLANCE, height=_GLANCE, max_pixels=self._max_pixels, reserve=self._reserve)
+        except (OSError, PictureError):
+            return False
+        return True
 
     def save(self) -> None:
         """Write the looks that were taken since the last time."""

@@ -194,12 +194,13 @@ class Level(StrEnum):
 class Candidate:
     """A file with the facts that ranking and grouping look at.
 
-    ``root`` is the configured folder it lies below.
+    ``root`` is the configured folder it lies below, ``links`` how many names it has on disk.
     """
 
     file: File
     facts: Facts
     root: str
+    links: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from py_image_dedup import actions
-from py_image_dedup.actions import Outcome, Result
+from py_image_dedup.actions import Checks, Outcome, Result
 from py_image_dedup.errors import ActionRefused
 from py_image_dedup.model import Decisions
 from py_image_dedup.plan import Plan
@@ -22,14 +21,19 @@ def of_decisions(plan: Plan, decisions: Decisions) -> Iterator[Outcome]:
             )
 
 
-def of_now(plan: Plan, decisions: Decisions, *, protected: Callable[[str], bool]) -> Iterator[Outcome]:
+def of_now(
+    plan: Plan, decisions: Decisions, *, protected: Callable[[str], bool], decodable: Callable[[str], bool]
+) -> Iterator[Outcome]:
     """Yield the acts that would be refused if the plan was executed now, in their order; nothing is touched."""
     decided = {outcome.act.id: outcome for outcome in of_decisions(plan, decisions)}
+    checks = Checks(plan, protected=protected, decodable=decodable)
     for group, act in plan.acts():
         if act.id in decided:
+            checks.stays(act)
             yield decided[act.id]
             continue
         try:
-            actions._check(plan, group, act, protected=protected)  # noqa: SLF001  # public once actions is a package
+            checks.look_again(group, act)
         except ActionRefused as error:
+            checks.stays(act)
             yield Outcome(act, Result.REFUSED, str(error))

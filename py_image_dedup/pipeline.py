@@ -1,39 +1,29 @@
-"""The map of the program: six short phases in order.
+"""The map of the program: phases 1 to 4 in order; `execution.py` has the last two, which change the disk.
 
 Data flows one way: files on disk -> records in the store -> matches -> groups -> plan -> acts.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from py_image_dedup import actions, files, images, objections
+from py_image_dedup import companions, files, images
 from py_image_dedup.analysis import Analyser
 from py_image_dedup.config import Settings
-from py_image_dedup.errors import PlanError, RootError
-from py_image_dedup.events import Observer
+from py_image_dedup.errors import RootError
+from py_image_dedup.events import Observer, Tally
 from py_image_dedup.gains import with_gains
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
-from py_image_dedup.journal import Journal
 from py_image_dedup.looks import LastLook, in_register
 from py_image_dedup.model import Candidate, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.parts import find_parts
-from py_image_dedup.plan import Action, Plan, make_plan
+from py_image_dedup.plan import Action, Plan, make_plan, with_empty_folders
 from py_image_dedup.stores.interface import Store
-
-PHASES: Final = (
-    "Cleaning the database",
-    "Counting files",
-    "Analysing",
-    "Finding duplicates",
-    "Moving or deleting duplicates",
-    "Removing empty folders",
-)
 
 ORIENTATIONS: Final = {
     "off": (),
@@ -43,20 +33,6 @@ ORIENTATIONS: Final = {
 """Which turned copies are looked for, by the values of ``analysis.orientations``."""
 
 _BATCH = 1000  # files looked up in, or written to, the store at once
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What acting on a plan did."""
-
-    outcomes: tuple[actions.Outcome, ...]
-    removed_folders: tuple[str, ...]
-    journal: str | None
-
-    @property
-    def complete(self) -> bool:
-        """Tell whether every act was done."""
-        return all(outcome.result is actions.Result.DONE for outcome in self.outcomes)
 
 
 def grouping(settings: Settings, decisions: Decisions) -> Grouping:
@@ -73,7 +49,7 @@ def grouping(settings: Settings, decisions: Decisions) -> Grouping:
 
 
 class Pipeline:
-    """Runs the phases over parts that are handed in; `counts` tells afterwards what was seen and done."""
+    """Runs the phases 1 to 4 over parts that are handed in; `tally` tells afterwards what was seen."""
 
     def __init__(
         self,
@@ -83,6 +59,7 @@ class Pipeline:
         last_look: LastLook,
         observer: Observer,
         *,
+        tally: Tally,
         decisions: Decisions | None = None,
     ) -> None:
         self._settings = settings
@@ -90,16 +67,10 @@ class Pipeline:
         self._analyser = analyser
         self._last_look = last_look
         self._observer = observer
+        self._tally = tally
         self._decisions = decisions or Decisions()
         self._roots = settings.analysis.source_directories
         self._protected = files.FolderSet(settings.deduplication.protected_directories)
-        self._skipped: dict[str, Skipped] = {}
-        self.counts: Counter[str] = Counter()
-
-    @property
-    def skipped(self) -> tuple[Skipped, ...]:
-        """Files and folders that could not be used, in order of path."""
-        return tuple(self._skipped[path] for path in sorted(self._skipped))
 
     def analyse(self) -> None:
         """Phases 1 to 3: bring the store up to date with the disk."""
@@ -120,41 +91,9 @@ class Pipeline:
             self._analyse(total)
         return self._query(different_pictures=different_pictures)
 
-    def adopt(self, plan: Plan) -> Plan:
-        """Take over a plan that was saved earlier; :class:`PlanError` for one of another origin.
-
-        Which folders it leaves empty is looked up anew.
-        """
-        if plan.origin != self._settings.origin:
-            raise PlanError(
-                f'the plan is of origin "{plan.origin}", and this is "{self._settings.origin}": apply it there, or set '
-                "the key origin if both names mean the same disk"
-            )
-        files.check_roots(plan.roots)
-        return self._with_empty_folders(plan)
-
-    def objections(self, plan: Plan) -> Iterator[actions.Outcome]:
-        """Yield the acts that would be refused now, with the reasons; nothing is touched."""
-        return objections.of_now(plan, self._decisions, protected=self._protected.holds)
-
-    def execute(self, plan: Plan) -> Report:
-        """Phases 5 and 6: do what the plan says, as far as the disk and what a person has decided still agree."""
-        refused = tuple(objections.of_decisions(plan, self._decisions))
-        self._tally("refused", len(refused))
-        plan = plan.without(outcome.act.id for outcome in refused)
-        if next(plan.acts(), None) is None:
-            return Report(refused, (), None)
-        journal = Journal.open(self._settings.state_directory)
-        try:
-            outcomes = self._act(plan, journal)
-            removed = self._prune(plan, outcomes, journal)
-        finally:
-            journal.close()
-        return Report((*refused, *outcomes), removed, journal.path)
-
     def _clean_up(self) -> None:
         """Phase 1: forget files of this origin below these roots that are gone from the disk."""
-        self._phase(1)
+        self._tally.phase(1)
         for root in self._roots:
             if files.is_empty(root) and next(self._store.files([root]), None) is not None:
                 raise RootError(
@@ -165,29 +104,29 @@ class Pipeline:
         while batch := list(islice(recorded, _BATCH)):
             if gone := [file.path for file in batch if files.vanished(file.path)]:
                 self._store.remove(gone)
-                self._tally("removed", len(gone))
+                self._tally.add("removed", len(gone))
 
     def _count(self) -> int:
         """Phase 2: count the files, so that progress can be shown."""
-        self._phase(2)
-        self._tally("files", sum(isinstance(found, Seen) for found in self._walk()))
-        return self.counts["files"]
+        self._tally.phase(2)
+        self._tally.add("files", sum(isinstance(found, Seen) for found in self._walk()))
+        return self._tally.counts["files"]
 
     def _analyse(self, total: int) -> None:
         """Phase 3: analyse files that are new or changed, and write their records in bulk."""
-        self._phase(3)
+        self._tally.phase(3)
         records: list[Record] = []
         try:
             for found in self._analyser.analyse(self._new_or_changed(total)):
                 if isinstance(found, Skipped):
-                    self._skip(found)
+                    self._tally.skip(found)
                     continue
                 records.append(found)
-                self._tally("analysed")
+                self._tally.add("analysed")
                 if found.content is not None:
-                    self._tally("decoded")
+                    self._tally.add("decoded")
                 if found.file.problem:
-                    self._skip(Skipped(found.file.path, found.file.problem))
+                    self._tally.skip(Skipped(found.file.path, found.file.problem))
                 if len(records) >= _BATCH:
                     self._store.put(records)
                     records = []
@@ -202,7 +141,7 @@ class Pipeline:
             seen = [found for found in batch if isinstance(found, Seen)]
             for found in batch:
                 if isinstance(found, Skipped):
-                    self._skip(found)
+                    self._tally.skip(found)
             known = self._store.known([file.path for file in seen])
             for file in seen:
                 recorded = known.get(file.path)
@@ -211,13 +150,13 @@ class Pipeline:
                 if recorded is None or not recorded.unchanged(file) or self._worth_another_try(recorded):
                     yield file
                 else:
-                    self._tally("unchanged")
+                    self._tally.add("unchanged")
                     if recorded.problem:
-                        self._skip(Skipped(file.path, recorded.problem))
+                        self._tally.skip(Skipped(file.path, recorded.problem))
 
     def _query(self, *, different_pictures: bool) -> Plan:
         """Phase 4: matches among the recorded contents, groups, and the plan that follows."""
-        self._phase(4)
+        self._tally.phase(4)
         settings = self._settings
         by_content: defaultdict[str, list[File]] = defaultdict(list)
         for file in self._store.files(self._roots):
@@ -238,20 +177,15 @@ class Pipeline:
             decisions=self._decisions,
             different_pictures=different_pictures,
         )
-        plan = self._with_empty_folders(plan)
+        plan = companions.attach(plan, pictures=settings.analysis.file_extensions)
+        if settings.remove_empty_folders:
+            plan = with_empty_folders(plan)
         if settings.deduplication.report_gain:
             plan = with_gains(plan, told=self._last_look.told)
         for name in ("duplicates", "similar", "reclaimable"):
-            self._tally(name if name != "reclaimable" else "reclaimable_bytes", getattr(plan, name))
-        self._tally("groups", len(plan.groups))
-        return replace(plan, skipped=self.skipped)
-
-    def _with_empty_folders(self, plan: Plan) -> Plan:
-        """Say in the plan which folders will be left empty, if these are to be removed."""
-        if not self._settings.remove_empty_folders:
-            return replace(plan, empty_folders=())
-        going = [act.file.path for _, act in plan.acts()]
-        return replace(plan, empty_folders=tuple(files.folders_left_empty(going, plan.roots)))
+            self._tally.add(name if name != "reclaimable" else "reclaimable_bytes", getattr(plan, name))
+        self._tally.add("groups", len(plan.groups))
+        return replace(plan, skipped=self._tally.skipped)
 
     def _matches(self, contents: Collection[str], limits: tuple[float, float]) -> Iterator[Match]:
         """Find the pairs that may be duplicates, and those further apart that may be shown as similar."""
@@ -291,36 +225,9 @@ class Pipeline:
         finally:
             pool.shutdown(cancel_futures=True)
             look.save()
-            self._tally("looked", look.taken)
+            self._tally.add("looked", look.taken)
             for skipped in look.unreadable.values():
-                self._skip(skipped)
-
-    def _act(self, plan: Plan, journal: Journal) -> tuple[actions.Outcome, ...]:
-        """Phase 5: move or delete; the store forgets what went."""
-        self._phase(5)
-        total = sum(1 for _ in plan.acts())
-        outcomes: list[actions.Outcome] = []
-        gone: list[str] = []
-        try:
-            for outcome in actions.execute(plan, journal, protected=self._protected.holds):
-                outcomes.append(outcome)
-                self._observer.progress(len(outcomes), total)
-                if outcome.result is actions.Result.DONE:
-                    gone.append(outcome.act.file.path)
-                    self._tally("moved" if outcome.act.action is Action.MOVE else "deleted")
-                    self._tally("freed_bytes", outcome.act.file.size)
-                else:
-                    self._tally(str(outcome.result))
-        finally:
-            self._store.remove(gone)
-        return tuple(outcomes)
-
-    def _prune(self, plan: Plan, outcomes: Sequence[actions.Outcome], journal: Journal) -> tuple[str, ...]:
-        """Phase 6: remove the folders that this run emptied."""
-        self._phase(6)
-        removed = tuple(actions.remove_folders(plan, outcomes, journal))
-        self._tally("removed_folders", len(removed))
-        return removed
+                self._tally.skip(skipped)
 
     def _candidates(self, recorded: Sequence[File]) -> list[Candidate]:
         """Keep the recorded files that are on disk now as recorded; hard links to one inode are one file."""
@@ -329,12 +236,12 @@ class Pipeline:
         for file in sorted(recorded, key=lambda file: file.path):
             inode = files.look(file.path)
             if inode is None or (inode.size, inode.mtime_ns) != (file.size, file.mtime_ns):
-                self._skip(Skipped(file.path, "changed since it was analysed"))
+                self._tally.skip(Skipped(file.path, "changed since it was analysed"))
                 continue
             known = facts[file.content]
             if not self._settings.analysis.use_exif_data:
                 known = replace(known, exif_count=0)
-            candidate = Candidate(file, known, self._root_of(file.path))
+            candidate = Candidate(file, known, self._root_of(file.path), inode.links)
             by_inode.setdefault((inode.device, inode.number), candidate)
         return list(by_inode.values())
 
@@ -356,17 +263,3 @@ class Pipeline:
     def _worth_another_try(self, file: File) -> bool:
         """Tell whether a file that could not be read may be readable by now: there are other decoders."""
         return bool(file.problem) and file.reader != images.READER
-
-    def _phase(self, number: int) -> None:
-        self._observer.phase(PHASES[number - 1], number, len(PHASES))
-
-    def _skip(self, skipped: Skipped) -> None:
-        if skipped.path not in self._skipped:
-            self._skipped[skipped.path] = skipped
-            self._tally("skipped")
-            self._observer.skipped(skipped)
-
-    def _tally(self, name: str, by: int = 1) -> None:
-        if by:
-            self.counts[name] += by
-            self._observer.counted(name, by)

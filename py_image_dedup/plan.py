@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from py_image_dedup.files import destination_below
+from py_image_dedup.files import destination_below, folders_left_empty
 from py_image_dedup.model import Candidate, Decisions, Group, Level, Skipped, Turn
 
 
@@ -17,7 +17,13 @@ class Action(StrEnum):
     """What becomes of a file that is not the keeper."""
 
     MOVE = "move"
+    TRASH = "trash"
+    """Goes to the trash of the desktop, on its own disk."""
     DELETE = "delete"
+    HARDLINK = "hardlink"
+    """Becomes another name of the keeper; byte-identical files only."""
+    REFLINK = "reflink"
+    """Stays a file of its own that shares its bytes with the keeper; byte-identical files only."""
     REPORT = "report"
     """Listed only: nothing else was asked for."""
     KEEP = "keep"
@@ -26,12 +32,25 @@ class Action(StrEnum):
     @property
     def acts(self) -> bool:
         """Tell whether the disk changes."""
-        return self in {Action.MOVE, Action.DELETE}
+        return self not in {Action.REPORT, Action.KEEP}
+
+    @property
+    def removes(self) -> bool:
+        """Tell whether the file is no longer at its path afterwards."""
+        return self in {Action.MOVE, Action.TRASH, Action.DELETE}
+
+    @property
+    def links(self) -> bool:
+        """Tell whether the file shares its bytes with the keeper afterwards."""
+        return self in {Action.HARDLINK, Action.REFLINK}
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """The recorded facts of a file, which must still hold when it is acted on."""
+    """The recorded facts of a file, which must still hold when it is acted on.
+
+    ``links``: how many names it has; only for telling what could be freed, so the plan's JSON leaves it out.
+    """
 
     path: str
     size: int
@@ -40,12 +59,14 @@ class PlannedFile:
     format: str
     width: int
     height: int
+    links: int = 1
 
     @classmethod
     def of(cls, candidate: Candidate) -> PlannedFile:
         """Take the facts from a candidate."""
         file, facts = candidate.file, candidate.facts
-        return cls(file.path, file.size, file.mtime_ns, file.content, facts.format, facts.width, facts.height)
+        shape = facts.format, facts.width, facts.height
+        return cls(file.path, file.size, file.mtime_ns, file.content, *shape, candidate.links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +101,11 @@ class PlannedAct:
     part: bool = False
     companions: tuple[Companion, ...] = ()
     gain: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> tuple[PlannedFile | Companion, ...]:
+        """The file and what belongs to it, which go together or not at all."""
+        return self.file, *self.companions
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +162,12 @@ class Plan:
 
     @property
     def reclaimable(self) -> int:
-        """How many bytes all duplicates take that are not in a protected folder."""
+        """How many bytes all duplicates take that don't stay; one that has other names besides frees none."""
         return sum(
             act.file.size
             for group in self.groups
             for act in group.duplicates
-            if act.level is Level.DUPLICATE and act.action is not Action.KEEP
+            if act.level is Level.DUPLICATE and act.action is not Action.KEEP and act.file.links == 1
         )
 
 
@@ -176,6 +202,8 @@ def make_plan(
                 chosen = Action.KEEP
             elif protected(path):
                 chosen, reason = Action.KEEP, f"protected folder; else: {reason}"
+            elif action.links and member.candidate.file.content != group.keeper.file.content:
+                chosen, reason = Action.KEEP, f"other bytes, so no {action}; else: {reason}"
             acts.append(
                 PlannedAct(
                     id=f"{number}.{position}",
@@ -192,3 +220,9 @@ def make_plan(
             )
         planned.append(PlannedGroup(PlannedFile.of(group.keeper), tuple(acts)))
     return Plan(origin=origin, roots=tuple(roots), action=action, target=target, groups=tuple(planned))
+
+
+def with_empty_folders(plan: Plan) -> Plan:
+    """Say in the plan which folders it will leave empty, by what lies in them now."""
+    going = [one.path for _, act in plan.acts() if act.action.removes for one in act.unit]
+    return replace(plan, empty_folders=tuple(folders_left_empty(going, plan.roots)))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from py_image_dedup.companions import belongs
 from py_image_dedup.errors import PlanError
 from py_image_dedup.files import destination_below, is_below, printable
 from py_image_dedup.located import Located
@@ -257,9 +258,8 @@ def _wrong_acts(plan: Plan) -> Iterator[Contradiction]:
 
 def _share_a_name(companion: str, picture: str) -> bool:
     """Tell whether a file may belong to a picture; after keeper and duplicate were exchanged it may not any more."""
-    stem, _ = os.path.splitext(picture)
-    same_folder = os.path.dirname(companion) == os.path.dirname(picture)
-    return same_folder and companion != picture and companion.lower().startswith(stem.lower())
+    (folder, name), (beside, other) = os.path.split(companion), os.path.split(picture)
+    return folder == beside and belongs(name, other)
 
 
 def _acts(plan: Plan) -> Iterator[tuple[str, PlannedGroup, PlannedAct]]:

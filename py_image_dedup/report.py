@@ -8,6 +8,7 @@ import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from rich import box
 from rich.console import Console
@@ -25,6 +26,21 @@ from py_image_dedup.ranking import date
 _SHOWN_GROUPS = 100
 _SHOWN_SKIPPED = 50
 _WIDE = 120  # columns from which the table tells the values that decided
+
+_WOULD_BE: Final = {
+    Action.MOVE: "moved",
+    Action.TRASH: "moved to the trash",
+    Action.DELETE: "deleted",
+    Action.HARDLINK: "replaced by hard links",
+    Action.REFLINK: "made to share the bytes of their keepers",
+}
+_DONE: Final = {
+    Action.MOVE: "Moved {number} files",
+    Action.TRASH: "Moved {number} files to the trash",
+    Action.DELETE: "Deleted {number} files",
+    Action.HARDLINK: "Replaced {number} files by hard links",
+    Action.REFLINK: "Let {number} files share the bytes of their keepers",
+}
 
 
 def print_plan(plan: Plan, console: Console, *, everything: bool = False) -> None:
@@ -84,7 +100,7 @@ def _what_is_done(plan: Plan) -> str:
     """Say what the acts of a plan would do, in words; nothing if there are none."""
     number = Counter(act.action for _, act in plan.acts())
     where = f" to {printable(plan.target)}" if plan.target else ""
-    words = {Action.MOVE: f"moved{where}", Action.DELETE: "deleted"}
+    words = _WOULD_BE | {Action.MOVE: f"moved{where}"}
     parts = [f"{number[action]} files would be {done}" for action, done in words.items() if number[action]]
     return " and ".join(parts)
 
@@ -103,10 +119,10 @@ def print_skipped(skipped: Sequence[Skipped], console: Console, *, everything: b
 def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
     """Name every act that was refused or failed, and count the rest."""
     done = [outcome for outcome in outcomes if outcome.result is Result.DONE]
-    freed = megabytes(sum(outcome.act.file.size for outcome in done))
-    for verb, action in (("Moved", Action.MOVE), ("Deleted", Action.DELETE)):
-        if number := sum(outcome.act.action is action for outcome in done):
-            console.print(Text(f"{verb} {number} files ({freed}).", style="bold"))
+    for action, verb in _DONE.items():
+        if of_action := [outcome for outcome in done if outcome.act.action is action]:
+            size = megabytes(sum(outcome.act.file.size for outcome in of_action))
+            console.print(Text(f"{verb.format(number=len(of_action))} ({size}).", style="bold"))
     for outcome in outcomes:
         if outcome.result is not Result.DONE:
             line = f"{outcome.result}: {printable(outcome.act.file.path)}: {printable(outcome.detail)}"
@@ -146,7 +162,10 @@ COUNTS = (
     "similar",
     "reclaimable_bytes",
     "moved",
+    "trashed",
     "deleted",
+    "hardlinked",
+    "reflinked",
     "refused",
     "failed",
     "freed_bytes",

@@ -42,8 +42,8 @@ class Command:
         home.mkdir(parents=True, exist_ok=True)
         self.environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "HOME": str(home),
+            "PYTHONPATH": str(Path(__file__).parent.parent),  # the program beside these tests, whatever is installed
             "PYTHONWARNINGS": "error",
             "PY_IMAGE_DEDUP_ORIGIN": "test",
         }

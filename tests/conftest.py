@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import elastic_server
@@ -29,3 +32,65 @@ def elasticsearch_url() -> Iterator[str]:
 def command(tmp_path: Path) -> Command:
     """The command, with a home and a database of its own."""
     return Command(tmp_path / "home")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may reach, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    yield folder
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o777)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mount something on a new folder until the test ends; the test is skipped where mounting is not permitted."""
+    mounted: list[Path] = []
+
+    def do(*options: str, on: Path) -> Path:
+        on.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(["mount", *options, on], check=False, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"mounting is not permitted here: {done.stderr.splitlines()[0]}")
+        mounted.append(on)
+        return on
+
+    assert tmp_path.is_dir()
+    yield do
+    for folder in reversed(mounted):
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system than `tmp_path`."""
+    for parent in ("/dev/shm", "/run", "/tmp", os.path.expanduser("~"), os.getcwd()):
+        if os.path.isdir(parent) and os.access(parent, os.W_OK) and os.stat(parent).st_dev != tmp_path.stat().st_dev:
+            folder = Path(tempfile.mkdtemp(dir=parent))
+            yield folder
+            shutil.rmtree(folder)
+            return
+    pytest.skip("no second file system to write to")
+
+
+@pytest.fixture(scope="session")
+def btrfs() -> Iterator[Path]:
+    """A folder on a file system where files can share bytes (btrfs)."""
+    with tempfile.TemporaryDirectory() as folder:
+        image, point = Path(folder, "image"), Path(folder, "point")
+        point.mkdir()
+        with image.open("wb") as file:
+            file.truncate(120 << 20)
+        made = subprocess.run(["mkfs.btrfs", "-q", image], check=False, capture_output=True) if _has_btrfs() else None
+        if made is None or subprocess.run(["mount", "-o", "loop", image, point], check=False).returncode:
+            pytest.skip("no btrfs can be made and mounted here (needs root, a loop device and btrfs-progs)")
+        yield point
+        subprocess.run(["umount", point], check=True)
+
+
+def _has_btrfs() -> bool:
+    return any(os.access(f"{folder}/mkfs.btrfs", os.X_OK) for folder in ("/sbin", "/usr/sbin", "/usr/bin"))

@@ -298,12 +298,14 @@ def test_two_runs_at_once(command: Command, tmp_path: Path) -> None:
     try:
         lock = command.home / ".local/share/py-image-dedup/signatures.sqlite.lock"
         _wait_for(lambda: lock.exists() and lock.read_text().strip() != "")
+        first.send_signal(signal.SIGSTOP)  # or it may be through before the second has begun
 
         second = command.run("analyse", album)
 
         assert second.code == 4
         assert f"process {first.pid}" in second.err
     finally:
+        first.send_signal(signal.SIGCONT)
         first.communicate(timeout=60)
     assert first.returncode == 0
 

@@ -557,7 +557,11 @@ NO_INDICES = (
         ("daemon.processing_timeout", NO_TIMES, "it must be a length of time"),
         ("elasticsearch.timeout", ("0", "0s"), "it must be longer than zero"),
         ("daemon.file_observer", ("poll", "inotify2"), "it must be one of polling, inotify"),
-        ("deduplication.action", ("trash", "keep"), "it must be one of auto, move, delete, report"),
+        (
+            "deduplication.action",
+            ("shred", "keep"),
+            "it must be one of auto, move, trash, delete, hardlink, reflink, report",
+        ),
         ("store", ("mysql",), "it must be one of auto, sqlite, elasticsearch"),
         ("stats.port", NO_PORTS, "it must be a whole number from 1 to 65535"),
         ("elasticsearch.port", NO_PORTS, "it must be a whole number from 1 to 65535"),

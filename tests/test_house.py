@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from py_image_dedup import cli, config, errors, images, pipeline, ranking, report
+from py_image_dedup import cli, config, errors, events, images, ranking, report
 from py_image_dedup.cli import exits
 from py_image_dedup.config.table import DEFAULT_EXTENSIONS, DEFAULT_RULES
 
@@ -51,8 +51,8 @@ def test_default_extensions_are_those_of_the_formats() -> None:
 
 def test_every_counter_of_the_pipeline_reaches_the_json() -> None:
     """A name that the pipeline counts under is one of the counts in JSON."""
-    source = (PACKAGE / "pipeline.py").read_text(encoding="utf-8")
-    counted = set(re.findall(r'_tally\("(\w+)"', source))
+    source = "".join((PACKAGE / name).read_text(encoding="utf-8") for name in ("pipeline.py", "execution.py"))
+    counted = set(re.findall(r'_tally\.add\("(\w+)"', source))
 
     assert counted
     assert counted <= set(report.COUNTS)
@@ -62,8 +62,8 @@ def test_phases_are_the_six_of_the_readme() -> None:
     """README explains the six phases under the names that the progress bar shows."""
     told = re.findall(r"^\d\. \*\*([^*]+)\*\*", README, flags=re.MULTILINE)
 
-    assert len(pipeline.PHASES) == 6
-    assert tuple(told) == pipeline.PHASES
+    assert len(events.PHASES) == 6
+    assert tuple(told) == events.PHASES
 
 
 def test_every_command_is_in_the_readme_and_nothing_else() -> None:

@@ -11,9 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from py_image_dedup import journal as journal_module
 from py_image_dedup.errors import ConfigError, StateDirectoryError
-from py_image_dedup.journal import Journal
+from py_image_dedup.journal import Journal, write
 
 
 @pytest.fixture
@@ -24,7 +23,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def lines(journal: Journal) -> list[dict[str, object]]:
-    return [json.loads(line) for line in Path(journal.path).read_bytes().splitlines()]
+    """Return the lines after the first, which tells about the run."""
+    return [json.loads(line) for line in Path(journal.path).read_bytes().splitlines()[1:]]
 
 
 def test_each_line_is_one_object(journal: Journal) -> None:
@@ -109,7 +109,7 @@ def test_every_run_has_its_own_file(tmp_path: Path) -> None:
 def test_a_name_that_is_taken_is_never_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should two runs ever come by the same name, the second one ends before it touches anything."""
     now = dt.datetime.now(dt.UTC)
-    monkeypatch.setattr(journal_module, "dt", SimpleNamespace(UTC=dt.UTC, datetime=SimpleNamespace(now=lambda _: now)))
+    monkeypatch.setattr(write, "dt", SimpleNamespace(UTC=dt.UTC, datetime=SimpleNamespace(now=lambda _: now)))
     first = Journal.open(str(tmp_path))
     first.write("intent", {"id": "1.1"})
     with pytest.raises(StateDirectoryError, match="File exists"):

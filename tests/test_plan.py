@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -64,9 +65,31 @@ def test_a_report_touches_nothing() -> None:
     assert made.reclaimable == 40010
 
 
-def test_only_moving_and_deleting_act() -> None:
-    """Of all actions only move and delete change the disk."""
-    assert {action for action in Action if action.acts} == {Action.MOVE, Action.DELETE}
+def test_which_actions_act() -> None:
+    """Reporting and keeping change nothing on disk; links leave a file under the name, the others do not."""
+    assert {action for action in Action if not action.acts} == {Action.REPORT, Action.KEEP}
+    assert {action for action in Action if action.removes} == {Action.MOVE, Action.TRASH, Action.DELETE}
+    assert {action for action in Action if action.links} == {Action.HARDLINK, Action.REFLINK}
+
+
+@pytest.mark.parametrize("action", [Action.HARDLINK, Action.REFLINK])
+def test_only_identical_bytes_are_linked(action: Action) -> None:
+    """A copy with other bytes than its keeper stays, and the plan says why; an identical one becomes a link."""
+    keeper, other = candidate("/photos/a.png"), member("/photos/other.png")
+    same = replace(other, candidate=Candidate(replace(keeper.file, path="/photos/same.png"), keeper.facts, "/photos"))
+    made = plan(action, groups=(Group(keeper, (other, same)),))
+    first, second = made.groups[0].duplicates
+    assert (first.action, second.action) == (Action.KEEP, action)
+    assert first.reason == f"other bytes, so no {action}; else: {other.reason}"
+    assert made.reclaimable == 1000
+
+
+def test_a_file_with_other_names_frees_nothing() -> None:
+    """A hard link to a file that has another name is a duplicate, but removing it gives no space back."""
+    linked = member("/photos/b.png", size=200)
+    linked = replace(linked, candidate=replace(linked.candidate, links=2))
+    made = plan(groups=(Group(candidate("/photos/a.png"), (linked, member("/photos/c.png", size=10))),))
+    assert (made.duplicates, made.reclaimable) == (2, 10)
 
 
 def test_each_act_comes_with_its_own_keeper() -> None:

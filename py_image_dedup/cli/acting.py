@@ -11,24 +11,25 @@ from py_image_dedup.cli.exits import EXIT_REFUSED
 from py_image_dedup.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from py_image_dedup.cli.wiring import Run
     from py_image_dedup.config import Settings
-    from py_image_dedup.pipeline import Pipeline, Report
+    from py_image_dedup.execution import Report
     from py_image_dedup.plan import Plan
 
 
-def act(plan: Plan, pipeline: Pipeline, console: Console, *, settings: Settings, yes: bool) -> Report:
+def act(plan: Plan, run: Run, *, settings: Settings, yes: bool, kind: str = "deduplicate") -> Report:
     """Carry a plan out, after asking where it deletes or where files go that are only similar."""
     from py_image_dedup import report
 
     _confirm(plan, settings=settings, yes=yes)
-    done = pipeline.execute(plan)
-    report.print_outcomes(done.outcomes, console)
+    done = run.execution.execute(plan, kind=kind)
+    report.print_outcomes(done.outcomes, run.console)
     if done.removed_folders:
-        console.print(f"Removed {len(done.removed_folders)} empty folders.")
+        run.console.print(f"Removed {len(done.removed_folders)} empty folders.")
     if done.journal:
-        console.print(f"Journal: {done.journal}", soft_wrap=True)
+        run.console.print(f"Journal: {done.journal}", soft_wrap=True)
+    if done.undoable:
+        run.console.print(f"To take it back: py-image-dedup undo {done.run}", soft_wrap=True)
     return done
 
 

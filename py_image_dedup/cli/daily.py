@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from py_image_dedup.cli.acting import act, exit_code
-from py_image_dedup.cli.wiring import load, open_console, open_pipeline, settings_options
+from py_image_dedup.cli.wiring import load, open_console, open_run, settings_options
 from py_image_dedup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def analyse(folders: tuple[str, ...], **options: Any) -> None:
     """Bring the signatures up to date (phases 1 to 3)."""
     loaded = load(folders=folders, **options)
-    with open_pipeline(loaded) as (pipeline, console):
+    with open_run(loaded) as run:
         from py_image_dedup import report
 
-        pipeline.analyse()
-        counts = pipeline.counts
-        report.print_skipped(pipeline.skipped, console)
+        run.pipeline.analyse()
+        counts = run.tally.counts
+        report.print_skipped(run.tally.skipped, run.console)
         click.echo(
             f"{counts['files']} files: {counts['analysed']} analysed, {counts['unchanged']} unchanged, "
             f"{counts['skipped']} skipped."
@@ -41,7 +41,7 @@ def analyse(folders: tuple[str, ...], **options: Any) -> None:
 @click.option("--skip-analyse-phase", "-sap", is_flag=True, help="Take the signatures as they are stored.")
 @click.option(
     "--action",
-    type=click.Choice(["move", "delete", "report"]),
+    type=click.Choice(["move", "trash", "delete", "hardlink", "reflink", "report"]),
     help="What becomes of duplicates. Default: move when there is a target, else report.",
 )
 @click.option("--target", metavar="DIR", help="Move duplicates below this folder, keeping their paths.")
@@ -82,22 +82,24 @@ def deduplicate(
     for result in results:
         result.check()
     json_result, plan_result = results
-    with open_pipeline(loaded) as (pipeline, console):
+    with open_run(loaded) as run:
         from py_image_dedup import report
 
         _note_missing_target(settings)
-        plan = pipeline.make_plan(analyse=not skip_analyse_phase, different_pictures=risk_different_pictures)
-        plan_result.write(plan, pipeline.counts)
-        report.print_plan(plan, console, everything=everything)
-        report.print_skipped(plan.skipped, console, everything=everything)
-        report.print_summary(plan, pipeline.counts, console, dry_run=settings.dry_run)
+        if not settings.dry_run:
+            run.execution.settle()
+        plan = run.pipeline.make_plan(analyse=not skip_analyse_phase, different_pictures=risk_different_pictures)
+        plan_result.write(plan, run.tally.counts)
+        report.print_plan(plan, run.console, everything=everything)
+        report.print_skipped(plan.skipped, run.console, everything=everything)
+        report.print_summary(plan, run.tally.counts, run.console, dry_run=settings.dry_run)
         if settings.dry_run:
             if plan_file:
-                report.print_apply(plan, plan_file, console)
-            json_result.write(plan, pipeline.counts)
+                report.print_apply(plan, plan_file, run.console)
+            json_result.write(plan, run.tally.counts)
             return 0
-        done = act(plan, pipeline, console, settings=settings, yes=yes)
-        json_result.write(plan, pipeline.counts, done.outcomes)
+        done = act(plan, run, settings=settings, yes=yes)
+        json_result.write(plan, run.tally.counts, done.outcomes)
         return exit_code(done)
 
 

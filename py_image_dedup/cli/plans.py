@@ -8,7 +8,7 @@ import click
 
 from py_image_dedup.cli.acting import act, exit_code
 from py_image_dedup.cli.exits import EXIT_REFUSED
-from py_image_dedup.cli.wiring import load, open_console, open_pipeline, settings_options
+from py_image_dedup.cli.wiring import load, open_console, open_run, settings_options
 from py_image_dedup.errors import RootError
 
 
@@ -41,14 +41,14 @@ def apply(plan_file: str, *, dry_run: bool, yes: bool, **options: Any) -> int:
         loaded = load(folders=plan.roots, action=str(plan.action), target=plan.target, yes=yes, **options)
     except RootError as error:
         raise RootError(f'the plan is of origin "{plan.origin}", and not all its folders are here: {error}') from None
-    with open_pipeline(loaded) as (pipeline, console):
-        plan = pipeline.adopt(plan)
+    with open_run(loaded) as run:
+        plan = run.execution.adopt(plan)
         if not dry_run:
-            return exit_code(act(plan, pipeline, console, settings=loaded.settings, yes=yes))
-        report.print_plan(plan, console)
-        refused = tuple(pipeline.objections(plan))
-        report.print_outcomes(refused, console)
+            return exit_code(act(plan, run, settings=loaded.settings, yes=yes, kind="apply"))
+        report.print_plan(plan, run.console)
+        refused = tuple(run.execution.objections(plan))
+        report.print_outcomes(refused, run.console)
         left = plan.without(outcome.act.id for outcome in refused)
-        report.print_totals(left, console)
-        report.print_dry_run(left, console, remedy="without --dry-run")
+        report.print_totals(left, run.console)
+        report.print_dry_run(left, run.console, remedy="without --dry-run")
         return EXIT_REFUSED if refused else 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
 import click
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from py_image_dedup.analysis import Analyser
     from py_image_dedup.config import Loaded, Settings
+    from py_image_dedup.events import Tally
+    from py_image_dedup.execution import Execution
     from py_image_dedup.looks import LastLook
     from py_image_dedup.model import Decisions
     from py_image_dedup.pipeline import Pipeline
@@ -119,19 +122,41 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
         store.close()
 
 
+class Run(NamedTuple):
+    """What a run is made of: find out what to do, do it, tell of it."""
+
+    pipeline: Pipeline
+    execution: Execution
+    tally: Tally
+    console: Console
+
+
 @contextmanager
-def open_pipeline(loaded: Loaded) -> Iterator[tuple[Pipeline, Console]]:
+def open_run(loaded: Loaded) -> Iterator[Run]:
     """Open the store and wire the parts."""
+    from py_image_dedup.actions import Trash
+    from py_image_dedup.events import Tally
+    from py_image_dedup.execution import Execution
     from py_image_dedup.pipeline import Pipeline
 
     settings = loaded.settings
     if not settings.analysis.source_directories:
         raise UsageError("no folder to work on: name one on the command line, or set analysis.source_directories")
     with open_parts(settings) as parts:
+        tally = Tally(parts.bar)
         pipeline = Pipeline(
-            settings, parts.store, parts.analyser, parts.last_look, parts.bar, decisions=parts.decisions
+            settings, parts.store, parts.analyser, parts.last_look, parts.bar, tally=tally, decisions=parts.decisions
         )
-        yield pipeline, parts.console
+        execution = Execution(
+            settings,
+            parts.store,
+            parts.last_look,
+            parts.bar,
+            tally=tally,
+            trash=Trash.of(os.environ),
+            decisions=parts.decisions,
+        )
+        yield Run(pipeline, execution, tally, parts.console)
 
 
 def open_store(settings: Settings) -> Store:

@@ -60,7 +60,7 @@ class AnalysisSettings:
 class DeduplicationSettings:
     """What counts as a duplicate, which copy stays, and what becomes of the others.
 
-    ``action`` is move, delete or report: auto is resolved.
+    ``action`` is one of those of the table but auto, which is resolved.
     """
 
     action: str

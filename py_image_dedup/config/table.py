@@ -181,10 +181,11 @@ ENTRIES = (
     ),
     Entry(
         key="deduplication.action",
-        parse=v.choice("auto", "move", "delete", "report"),
+        parse=v.choice("auto", "move", "trash", "delete", "hardlink", "reflink", "report"),
         default="auto",
-        meaning="What becomes of duplicates: move, delete or report. auto moves them when there is a "
-        "duplicates_target_directory, and else only reports them.",
+        meaning="What becomes of duplicates: move, trash, delete, hardlink or reflink (byte-identical ones share "
+        "their bytes with the copy that stays), report. auto moves them when there is a duplicates_target_directory, "
+        "and else only reports them.",
     ),
     Entry(
         key="deduplication.delete_without_asking",

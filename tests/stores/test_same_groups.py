@@ -15,7 +15,7 @@ import pytest
 
 from py_image_dedup.analysis import Limits, LocalAnalyser
 from py_image_dedup.config import Override, Settings, load_settings
-from py_image_dedup.events import Observer
+from py_image_dedup.events import Observer, Tally
 from py_image_dedup.files import Selector, walk
 from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Look, Record, Seen, Skipped
@@ -88,7 +88,9 @@ def groups(store: Store, records: list[Record], settings: Settings, looks: dict[
         store.put(records[start : start + 700])
     store.put_looks(list(looks.values()))
     last_look = LastLook(store, max_pixels=10**9, reserve=lambda _: nullcontext())
-    plan = Pipeline(settings, store, Nobody(), last_look, Observer()).make_plan(analyse=False)
+    observer = Observer()
+    pipeline = Pipeline(settings, store, Nobody(), last_look, observer, tally=Tally(observer))
+    plan = pipeline.make_plan(analyse=False)
     looks |= last_look._known
     return as_data(plan)["groups"]
 
