@@ -19,7 +19,7 @@ from faults import Countdown, told
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from test_actions import near_matches, versions
+from test_actions import changes, near_matches, versions
 
 from py_image_dedup import files, journal
 from py_image_dedup.actions import settle, undo_whole
@@ -150,6 +150,32 @@ class AnyHistory(RuleBasedStateMachine):
             plan = self.plan
             self.watched(lambda: self.disk.run(plan, protected=self.protected), steps)
 
+    @rule(
+        action=st.sampled_from(ACTIONS),
+        near=st.booleans(),
+        change=st.sampled_from(changes),
+        which=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+        steps=st.none() | st.integers(0, 60),
+    )
+    def execute_after_a_change(
+        self,
+        action: Action,
+        near: bool,  # noqa: FBT001
+        change: Callable[[Disk, str, str], None],
+        which: tuple[int, int],
+        steps: int | None,
+    ) -> None:
+        """Somebody changes a file of a plan, keeper or not, before it is executed."""
+        self.make_plan(action, near)
+        assert self.plan is not None
+        paths = sorted({one.path for group, act in self.plan.acts() for one in (group.keeper, *act.unit)})
+        if not paths:
+            return
+        path, other = (paths[number % len(paths)] for number in which)
+        if f"{self.disk.photos}/keep/" not in path + other and files.look(path):
+            change(self.disk, path, other)
+        self.execute(steps)
+
     @rule(steps=st.none() | st.integers(0, 40))
     def undo(self, steps: int | None) -> None:
         """The last run is taken back, or killed in the middle of that."""
@@ -191,7 +217,7 @@ class AnyHistory(RuleBasedStateMachine):
         except Killed:
             pass
         after = self.all()
-        deletions = [line for line in self.disk.lines("intent") if line["action"] == "delete" and "keeper" in line]
+        deletions = [line for line in self.disk.lines("intent") if line["action"] == "delete" and line["steps"]]
         named = {
             path
             for line in self.disk.lines("intent")
@@ -200,9 +226,9 @@ class AnyHistory(RuleBasedStateMachine):
         }
 
         for lost in hashes(before) - hashes(after):
-            assert any(
-                lost in {one["sha256"] for one in line["steps"]} and self.still_there(line) for line in deletions
-            ), f"{lost} is gone"
+            assert any(lost == line["steps"][0]["sha256"] and self.still_there(line) for line in deletions), (
+                f"{lost} is gone"
+            )
         for path, what in before.items():
             now = after.get(path)
             if path not in named and what != ("folder",) and files.HIDDEN not in path:
