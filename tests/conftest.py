@@ -11,6 +11,8 @@ from pathlib import Path
 
 import elastic_server
 import pytest
+from command import Command
+from disks import Disk
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -87,3 +89,17 @@ def btrfs() -> Iterator[Path]:
 
 def _has_btrfs() -> bool:
     return any(os.access(f"{folder}/mkfs.btrfs", os.X_OK) for folder in ("/sbin", "/usr/sbin", "/usr/bin"))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    """A folder of photos to fill, with a target, a state directory and a trash beside it."""
+    made = Disk(os.path.realpath(tmp_path))
+    os.mkdir(made.photos)
+    return made
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """The command with a home of its own."""
+    return Command(tmp_path / "home")

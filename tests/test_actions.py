@@ -27,13 +27,6 @@ from py_image_dedup.pipeline import Pipeline
 from py_image_dedup.plan import Action, make_plan
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    made = Disk(os.path.realpath(tmp_path))
-    os.mkdir(made.photos)
-    return made
-
-
 def refusal(outcomes: Sequence[Outcome]) -> str:
     """Return why the only act was refused."""
     (outcome,) = outcomes

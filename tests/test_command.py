@@ -19,11 +19,6 @@ from opened import opened_below
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path / "home")
-
-
-@pytest.fixture
 def album(tmp_path: Path) -> Path:
     """Three photos; the first with a smaller and a byte-identical copy, the second with a recompressed one."""
     folder = tmp_path / "album"

@@ -18,13 +18,6 @@ from py_image_dedup.plan import Action
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    made = Disk(os.path.realpath(tmp_path))
-    os.mkdir(made.photos)
-    return made
-
-
-@pytest.fixture
 def sharing(btrfs: Path, request: pytest.FixtureRequest) -> Disk:
     """A disk on which files can share bytes."""
     made = Disk(str(btrfs / request.node.name.replace("/", "_")))

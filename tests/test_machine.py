@@ -97,11 +97,18 @@ class AnyHistory(RuleBasedStateMachine):
         with suppress(OSError):
             self.disk.write(name, data, mtime=mtime)
 
-    @rule(data=st.sampled_from(BYTES), names=st.sets(st.sampled_from(PICTURES), min_size=2, max_size=4))
-    def copies(self, data: bytes, names: set[str]) -> None:
-        """Somebody keeps several copies of a picture."""
+    @rule(
+        data=st.sampled_from(BYTES),
+        names=st.sets(st.sampled_from(PICTURES), min_size=2, max_size=4),
+        beside=st.sets(st.sampled_from([".xmp", ".cr2", ".png.json"])),
+        own=st.booleans(),
+    )
+    def copies(self, data: bytes, names: set[str], beside: set[str], own: bool) -> None:  # noqa: FBT001
+        """Somebody keeps several copies of a picture, with files that belong to them, each its own or all alike."""
         for mtime, name in enumerate(sorted(names), 1):
             self.write(name, data, mtime)
+            for extension in beside:
+                self.write(name.replace(".png", extension), extension.encode() + b"%d" % (mtime if own else 0), mtime)
 
     @rule(
         how=st.sampled_from([os.link, os.symlink, os.replace]), one=st.sampled_from(NAMES), other=st.sampled_from(NAMES)
