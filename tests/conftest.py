@@ -12,6 +12,7 @@ from pathlib import Path
 import elastic_server
 import pytest
 from command import Command
+from disks import Disk
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -26,12 +27,6 @@ def elasticsearch_url() -> Iterator[str]:
     """The URL of a real Elasticsearch; an index made there is to be deleted at the end of a test."""
     with elastic_server.running() as url:
         yield url
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Command:
-    """The command, with a home and a database of its own."""
-    return Command(tmp_path / "home")
 
 
 @pytest.fixture
@@ -94,3 +89,17 @@ def btrfs() -> Iterator[Path]:
 
 def _has_btrfs() -> bool:
     return any(os.access(f"{folder}/mkfs.btrfs", os.X_OK) for folder in ("/sbin", "/usr/sbin", "/usr/bin"))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    """A folder of photos to fill, with a target, a state directory and a trash beside it."""
+    made = Disk(os.path.realpath(tmp_path))
+    os.mkdir(made.photos)
+    return made
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """The command with a home of its own."""
+    return Command(tmp_path / "home")

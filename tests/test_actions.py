@@ -28,13 +28,6 @@ from py_image_dedup.model import Group, Level, Match, Member
 from py_image_dedup.plan import Action, make_plan
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    made = Disk(os.path.realpath(tmp_path))
-    os.mkdir(made.photos)
-    return made
-
-
 def refusal(outcomes: Sequence[Outcome]) -> str:
     """Return why the only act was refused."""
     (outcome,) = outcomes
@@ -509,6 +502,42 @@ def test_a_keeper_that_can_not_be_decoded_is_none(disk: Disk) -> None:
     assert {outcome.detail for outcome in outcomes} == {"the keeper can't be decoded any more"}
     assert all(map(os.path.exists, copies))
     assert asked == [f"{disk.photos}/a.png"]
+
+
+def test_what_is_put_there_at_the_last_moment_is_not_deleted(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that somebody saves under the name of a copy right before it is deleted stays."""
+    disk.write("a.png")
+    copy = disk.write("b.png", mtime=2)
+    plan = disk.plan(Action.DELETE)
+    rename = os.rename
+
+    def late(path: str, place: str) -> None:
+        if path == copy:
+            Path(f"{disk.base}/new").write_bytes(b"a new picture")
+            os.replace(f"{disk.base}/new", copy)
+        rename(path, place)
+
+    monkeypatch.setattr(os, "rename", late)
+    (outcome,) = disk.execute(plan)
+    assert (outcome.result, outcome.detail) == (Result.FAILED, "it changed at the last moment")
+    assert Path(copy).read_bytes() == b"a new picture"
+    assert sorted(os.listdir(disk.photos)) == ["a.png", "b.png"]
+
+
+def test_a_keeper_that_goes_while_the_copy_is_read_saves_it(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a large file takes its time; the keeper is looked at once more after that."""
+    keeper, copy = disk.write("a.png"), disk.write("b.png", mtime=2)
+    plan = disk.plan(Action.DELETE)
+    digest = files.sha256
+
+    def slow(path: str) -> str:
+        if path == copy:
+            os.unlink(keeper)
+        return digest(path)
+
+    monkeypatch.setattr(files, "sha256", slow)
+    assert refusal(disk.execute(plan)) == "the keeper changed since it was analysed"
+    assert os.path.exists(copy)
 
 
 def test_a_target_on_a_disk_that_is_gone_refuses(disk: Disk) -> None:

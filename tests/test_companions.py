@@ -16,13 +16,6 @@ from py_image_dedup.companions import RAW, attach, belongs
 from py_image_dedup.plan import Action, Companion
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    made = Disk(os.path.realpath(tmp_path))
-    os.mkdir(made.photos)
-    return made
-
-
 @pytest.mark.parametrize(
     ("name", "picture"),
     [

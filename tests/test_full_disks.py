@@ -19,13 +19,6 @@ from py_image_dedup.errors import StateDirectoryError
 from py_image_dedup.plan import Action
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    made = Disk(os.path.realpath(tmp_path))
-    os.mkdir(made.photos)
-    return made
-
-
 def small(mount: Callable[..., Path], on: Path, kilobytes: int) -> Path:
     """Mount a disk of this size."""
     return mount("-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", on=on)

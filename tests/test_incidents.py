@@ -18,11 +18,6 @@ IN_A_MOUNT_NAMESPACE = ("unshare", "--mount", "--map-root-user")
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path / "home")
-
-
-@pytest.fixture
 def album(tmp_path: Path) -> Path:
     """Three photos in a folder, and another folder that holds nothing but copies of them, one recompressed."""
     folder = tmp_path / "album"

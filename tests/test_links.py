@@ -13,15 +13,8 @@ import pytest
 from disks import Disk, tree
 
 from py_image_dedup import files, journal
-from py_image_dedup.actions import Result, relocation, undo_whole
+from py_image_dedup.actions import Result, relocation, settle, undo_whole
 from py_image_dedup.plan import Action
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    made = Disk(os.path.realpath(tmp_path))
-    os.mkdir(made.photos)
-    return made
 
 
 @pytest.fixture
@@ -191,3 +184,29 @@ def test_too_many_links_fail_the_act(disk: Disk, monkeypatch: pytest.MonkeyPatch
     (outcome,) = disk.execute(plan)
     assert (outcome.result, outcome.detail) == (Result.FAILED, "Too many links")
     assert os.lstat(copy).st_nlink == 1
+
+
+def test_a_copy_that_waits_to_go_outlives_a_change_of_its_keeper(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off after the link got its name, and the keeper edited then: the old bytes are still there, and stay."""
+    keeper, copy = disk.write("a.png"), disk.write("b.png", mtime=2)
+    plan = disk.plan(Action.HARDLINK)
+
+    class Killed(BaseException):
+        """The process is gone."""
+
+    def kill(_: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", kill)
+        with pytest.raises(Killed):
+            disk.run(plan)
+    assert os.path.samefile(keeper, copy)
+    Path(keeper).write_bytes(b"edited")
+    (left,) = settle(disk.state)
+    assert left.detail == "it was cut off, and something else stands in its place"
+    assert b"one" in [Path(disk.photos, name).read_bytes() for name in os.listdir(disk.photos)]
+    os.unlink(copy)
+    assert list(settle(disk.state)) == []
+    assert Path(copy).read_bytes() == b"one"
+    assert sorted(os.listdir(disk.photos)) == ["a.png", "b.png"]

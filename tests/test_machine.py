@@ -19,7 +19,7 @@ from faults import Countdown, told
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from test_actions import near_matches, versions
+from test_actions import changes, near_matches, versions
 
 from py_image_dedup import files, journal
 from py_image_dedup.actions import settle, undo_whole
@@ -68,12 +68,18 @@ def hashes(seen: Seen) -> set[object]:
     return {what[1] for what in seen.values() if what[0] == "file"}
 
 
+def is_hidden(path: str) -> bool:
+    """Tell whether a file has a name that the program gives to what is not finished."""
+    return os.path.basename(path).startswith(files.HIDDEN)
+
+
 class AnyHistory(RuleBasedStateMachine):
     """Photos with a protected folder, a target that may be on another disk, and folders of others beside them."""
 
     @initialize(across=st.booleans(), alias=st.booleans())
     def start(self, across: bool, alias: bool) -> None:  # noqa: FBT001
         """Make an empty disk."""
+        self.pictures: set[object] = set()
         self.base = tempfile.mkdtemp(dir="/dev/shm")
         self.elsewhere = tempfile.mkdtemp(dir="/tmp")
         self.disk = Disk(self.base, f"{self.elsewhere}/target" if across else None)
@@ -97,11 +103,18 @@ class AnyHistory(RuleBasedStateMachine):
         with suppress(OSError):
             self.disk.write(name, data, mtime=mtime)
 
-    @rule(data=st.sampled_from(BYTES), names=st.sets(st.sampled_from(PICTURES), min_size=2, max_size=4))
-    def copies(self, data: bytes, names: set[str]) -> None:
-        """Somebody keeps several copies of a picture."""
+    @rule(
+        data=st.sampled_from(BYTES),
+        names=st.sets(st.sampled_from(PICTURES), min_size=2, max_size=4),
+        beside=st.sets(st.sampled_from([".xmp", ".cr2", ".png.json"])),
+        own=st.booleans(),
+    )
+    def copies(self, data: bytes, names: set[str], beside: set[str], own: bool) -> None:  # noqa: FBT001
+        """Somebody keeps several copies of a picture, with files that belong to them, each its own or all alike."""
         for mtime, name in enumerate(sorted(names), 1):
             self.write(name, data, mtime)
+            for extension in beside:
+                self.write(name.replace(".png", extension), extension.encode() + b"%d" % (mtime if own else 0), mtime)
 
     @rule(
         how=st.sampled_from([os.link, os.symlink, os.replace]), one=st.sampled_from(NAMES), other=st.sampled_from(NAMES)
@@ -150,6 +163,32 @@ class AnyHistory(RuleBasedStateMachine):
             plan = self.plan
             self.watched(lambda: self.disk.run(plan, protected=self.protected), steps)
 
+    @rule(
+        action=st.sampled_from(ACTIONS),
+        near=st.booleans(),
+        change=st.sampled_from(changes),
+        which=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+        steps=st.none() | st.integers(0, 60),
+    )
+    def execute_after_a_change(
+        self,
+        action: Action,
+        near: bool,  # noqa: FBT001
+        change: Callable[[Disk, str, str], None],
+        which: tuple[int, int],
+        steps: int | None,
+    ) -> None:
+        """Somebody changes a file of a plan, keeper or not, before it is executed."""
+        self.make_plan(action, near)
+        assert self.plan is not None
+        paths = sorted({one.path for group, act in self.plan.acts() for one in (group.keeper, *act.unit)})
+        if not paths:
+            return
+        path, other = (paths[number % len(paths)] for number in which)
+        if f"{self.disk.photos}/keep/" not in path + other and files.look(path):
+            change(self.disk, path, other)
+        self.execute(steps)
+
     @rule(steps=st.none() | st.integers(0, 40))
     def undo(self, steps: int | None) -> None:
         """The last run is taken back, or killed in the middle of that."""
@@ -191,7 +230,7 @@ class AnyHistory(RuleBasedStateMachine):
         except Killed:
             pass
         after = self.all()
-        deletions = [line for line in self.disk.lines("intent") if line["action"] == "delete" and "keeper" in line]
+        deletions = [line for line in self.disk.lines("intent") if line["action"] == "delete" and line["steps"]]
         named = {
             path
             for line in self.disk.lines("intent")
@@ -199,10 +238,11 @@ class AnyHistory(RuleBasedStateMachine):
             for path in (one["path"], one.get("place"))
         }
 
-        for lost in hashes(before) - hashes(after):
-            assert any(
-                lost in {one["sha256"] for one in line["steps"]} and self.still_there(line) for line in deletions
-            ), f"{lost} is gone"
+        self.pictures |= hashes({path: what for path, what in before.items() if not is_hidden(path)})
+        for lost in (hashes(before) & self.pictures) - hashes(after):  # a copy that a kill cut short is none
+            assert any(lost == line["steps"][0]["sha256"] and self.still_there(line) for line in deletions), (
+                f"{lost} is gone"
+            )
         for path, what in before.items():
             now = after.get(path)
             if path not in named and what != ("folder",) and files.HIDDEN not in path:

@@ -21,13 +21,6 @@ from py_image_dedup.files import Selector, walk
 from py_image_dedup.plan import Action
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    made = Disk(os.path.realpath(tmp_path))
-    os.mkdir(made.photos)
-    return made
-
-
 def path_in(info: str) -> bytes:
     """Return the path that a note of the trash tells."""
     parser = configparser.RawConfigParser()

@@ -23,18 +23,6 @@ from py_image_dedup.plan import Action
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    made = Disk(os.path.realpath(tmp_path))
-    os.mkdir(made.photos)
-    return made
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path / "home")
-
-
-@pytest.fixture
 def album(tmp_path: Path) -> Path:
     """A photo with a copy, which has a sidecar, and a small version."""
     folder = tmp_path / "album"
