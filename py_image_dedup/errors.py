@@ -47,6 +47,10 @@ class StoreMismatch(StoreError):
     """The store holds data of another program or another version."""
 
 
+class LeaseLost(StoreError):
+    """Another run may work on the same files, so nothing more may be done with them."""
+
+
 class ActionRefused(DedupError):
     """An act was refused because the disk no longer agrees with the plan."""
 

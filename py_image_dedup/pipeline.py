@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from py_image_dedup import actions, files, images
 from py_image_dedup.analysis import Analyser
 from py_image_dedup.config import Settings
-from py_image_dedup.errors import RootError
+from py_image_dedup.errors import LeaseLost, RootError, StoreError
 from py_image_dedup.events import Observer
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.journal import Journal
@@ -23,7 +24,7 @@ from py_image_dedup.looks import LastLook, in_register
 from py_image_dedup.model import Candidate, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan
-from py_image_dedup.stores.interface import Store
+from py_image_dedup.stores.interface import Lease, Store
 
 PHASES: Final = (
     "Cleaning the database",
@@ -82,30 +83,37 @@ class Pipeline:
     def analyse(self) -> None:
         """Phases 1 to 3: bring the store up to date with the disk."""
         files.check_roots(self._roots)
-        self._clean_up()
-        total = self._count()
-        self._analyse(total)
+        with self._lease():
+            self._clean_up()
+            total = self._count()
+            self._analyse(total)
 
     def make_plan(self, *, analyse: bool = True) -> Plan:
         """Phases 1 to 4: find out what would be done.  Without `analyse` the records are taken as they are."""
         files.check_roots(self._roots)
-        self._clean_up()
-        total = self._count()
-        if analyse:
-            self._analyse(total)
-        return self._query()
+        with self._lease():
+            self._clean_up()
+            total = self._count()
+            if analyse:
+                self._analyse(total)
+            return self._query()
 
     def execute(self, plan: Plan) -> Report:
         """Phases 5 and 6: do what the plan says, as far as the disk still agrees."""
         if next(plan.acts(), None) is None:
             return Report((), (), None)
-        journal = Journal.open(self._settings.state_directory)
-        try:
-            outcomes = self._act(plan, journal)
-            removed = self._prune(plan, outcomes, journal)
-        finally:
-            journal.close()
+        with self._lease() as lease:
+            journal = Journal.open(self._settings.state_directory)
+            try:
+                outcomes = self._act(plan, journal, lease)
+                removed = self._prune(plan, outcomes, journal)
+            finally:
+                journal.close()
         return Report(outcomes, removed, journal.path)
+
+    def _lease(self) -> AbstractContextManager[Lease]:
+        """Keep other runs off the files of this origin, wherever they run."""
+        return self._store.lease(self._observer.note)
 
     def _clean_up(self) -> None:
         """Phase 1: forget files of this origin below these roots that are gone from the disk."""
@@ -249,14 +257,14 @@ class Pipeline:
             for skipped in look.unreadable.values():
                 self._skip(skipped)
 
-    def _act(self, plan: Plan, journal: Journal) -> tuple[actions.Outcome, ...]:
+    def _act(self, plan: Plan, journal: Journal, lease: Lease) -> tuple[actions.Outcome, ...]:
         """Phase 5: move or delete; the store forgets what went."""
         self._phase(5)
         total = sum(1 for _ in plan.acts())
         outcomes: list[actions.Outcome] = []
         gone: list[str] = []
         try:
-            for outcome in actions.execute(plan, journal, protected=self._protected.holds):
+            for outcome in self._one_by_one(plan, journal, lease):
                 outcomes.append(outcome)
                 self._observer.progress(len(outcomes), total)
                 if outcome.result is actions.Result.DONE:
@@ -266,8 +274,26 @@ class Pipeline:
                 else:
                     self._tally(str(outcome.result))
         finally:
-            self._store.remove(gone)
+            self._forget(gone)
         return tuple(outcomes)
+
+    def _one_by_one(self, plan: Plan, journal: Journal, lease: Lease) -> Iterator[actions.Outcome]:
+        """Act while no other run can; what is left when that is no longer certain is refused."""
+        acting = actions.execute(plan, journal, protected=self._protected.holds)
+        for _, act in plan.acts():
+            try:
+                lease.check()
+            except LeaseLost as lost:
+                yield actions.Outcome(act, actions.Result.REFUSED, str(lost))
+            else:
+                yield next(acting)
+
+    def _forget(self, gone: Collection[str]) -> None:
+        """Remove the records of files that went; the report on these is not to be lost because the store fails."""
+        try:
+            self._store.remove(gone)
+        except StoreError as error:
+            self._observer.note(f"The files that went are still recorded; the next run removes them: {error}")
 
     def _prune(self, plan: Plan, outcomes: Sequence[actions.Outcome], journal: Journal) -> tuple[str, ...]:
         """Phase 6: remove the folders that this run emptied."""

@@ -123,6 +123,15 @@ class ElasticServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def remove_indices(url: str, index: str) -> None:
+    """Delete all indices of one set: those whose names begin so."""
+    with urllib.request.urlopen(f"{url}/_alias", timeout=30) as answer:
+        names = [name for name in json.load(answer) if name == index or name.startswith(f"{index}-")]
+    for name in names:
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/{name}", method="DELETE"), timeout=30):
+            pass
+
+
 @functools.cache
 def missing() -> str:
     """Tell which part is missing to have a server, or return the empty string."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from py_image_dedup import files
 from py_image_dedup.actions import Outcome, Result, execute, remove_folders
 from py_image_dedup.errors import StateDirectoryError
+from py_image_dedup.events import Observer
 from py_image_dedup.grouping import Grouping, group
 from py_image_dedup.journal import Journal
 from py_image_dedup.model import Candidate, Facts, File, Group, Level, Match, Member
@@ -622,7 +624,10 @@ def test_unwritable_state_directory_touches_nothing(disk: Disk) -> None:
         analysis=SimpleNamespace(source_directories=[disk.photos]),
         deduplication=SimpleNamespace(protected_directories=[]),
     )
-    parts = dict.fromkeys(inspect.signature(Pipeline).parameters) | {"settings": wishes}
+    store = SimpleNamespace(lease=lambda _: nullcontext())
+    parts = dict.fromkeys(inspect.signature(Pipeline).parameters) | {
+        "settings": wishes, "store": store, "observer": Observer(),
+    }  # fmt: skip
     with pytest.raises(StateDirectoryError, match="state_directory"):
         Pipeline(**cast("Any", parts)).execute(plan)
     assert tree(disk.base) == before

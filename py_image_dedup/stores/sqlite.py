@@ -7,7 +7,7 @@ import heapq
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -276,6 +276,14 @@ class SqliteStore:
                     for look in looks
                 ],
             )  # fmt: skip
+
+    @contextmanager
+    def lease(self, note: Callable[[str], None]) -> Iterator[Self]:  # noqa: ARG002 - there is nothing to wait for
+        """Hold the right to work on this origin: who has the file open has it for all origins."""
+        yield self
+
+    def check(self) -> None:
+        """Do nothing: as long as the file is open no other run has it."""
 
     def status(self) -> StoreStatus:
         """Count files of this origin and contents of all."""

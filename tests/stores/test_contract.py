@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pictures
 import pytest
+from elastic_server import remove_indices
 from records import altered, content, digest, file, pairs_within, record, records, signatures
 
 from py_image_dedup import signature
@@ -57,14 +58,6 @@ def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[St
     yield factory
     factory.close()
     remove_indices(url, factory.place)
-
-
-def remove_indices(url: str, index: str) -> None:
-    from elasticsearch import Elasticsearch
-
-    with Elasticsearch(url) as client:
-        for name in (index, f"{index}-files", f"{index}-contents", f"{index}-looks"):
-            client.indices.delete(index=name, ignore_unavailable=True)
 
 
 @pytest.fixture

@@ -90,6 +90,32 @@ LOOKS: Final[Document] = {
 }
 
 
+LEASES: Final[Document] = {
+    "settings": {"index": {"number_of_shards": 1}},
+    "mappings": {
+        "dynamic": "strict",
+        "_meta": META,
+        "properties": {
+            "origin": {"type": "keyword"},
+            "token": _UNSEARCHED,
+            "host": _UNSEARCHED,
+            "pid": {"type": "long", "index": False},
+            "since": _UNSEARCHED,
+            "machine": _UNSEARCHED,
+            "started": _UNSEARCHED,
+        },
+    },
+}
+
+PARTS: Final = {"files": FILES, "contents": CONTENTS, "looks": LOOKS, "leases": LEASES}
+"""The indices, by the end of their names."""
+
+
+def lease_id(origin: str) -> str:
+    """Return the id of the document of an origin's lease."""
+    return hashlib.sha256(_raw(origin)).hexdigest()
+
+
 def look_id(a: str, b: str) -> str:
     """Return the id of the document of a look at two contents, ``a < b``."""
     return hashlib.sha256(f"{a} {b}".encode()).hexdigest()

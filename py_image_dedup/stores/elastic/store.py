@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import partial
-from typing import Self
+from typing import Self, Unpack
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from py_image_dedup import signature
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.signature import Signature, turned
 from py_image_dedup.stores.elastic import mapping
-from py_image_dedup.stores.elastic.connection import Connection, Document, parts
-from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
+from py_image_dedup.stores.elastic.connection import Connection, Document, Login, parts
+from py_image_dedup.stores.elastic.lease import Leases
+from py_image_dedup.stores.interface import Lease, Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import matches
 
 _PAGE = 5000  # signatures read at once
@@ -30,7 +32,7 @@ _HITS = 20_000  # at most in one answer
 
 
 class ElasticStore:
-    """Files of one origin, contents, and looks, in three indices of an Elasticsearch server.
+    """Files of one origin, contents, looks and leases, in four indices of an Elasticsearch server.
 
     ``legacy_index`` is the name of an index of py-image-dedup 2 that is there and is left alone, or None.
     """
@@ -43,23 +45,17 @@ class ElasticStore:
         index: str,
         origin: str,
         auto_create_index: bool,
-        user: str | None = None,
-        password: str | None = None,
-        api_key: str | None = None,
-        ca_file: str | None = None,
-        timeout_s: float = 30.0,
+        **login: Unpack[Login],
     ) -> Self:
-        """Connect, and check or create the indices ``<index>-files``, ``<index>-contents`` and ``<index>-looks``.
+        """Connect, and check or create the indices ``<index>-files`` and so on (see :data:`mapping.PARTS`).
 
-        `timeout_s` seconds are waited for each answer.  Raises :class:`StoreUnavailable` when no server can be
+        Raises :class:`StoreUnavailable` when no server can be
         reached, :class:`StoreMismatch` when it is too old, is something else, or its indices of these names are not
         ours or missing, and :class:`StoreError` when it refuses.
         """
-        connection = Connection.open(
-            urls, user=user, password=password, api_key=api_key, ca_file=ca_file, timeout_s=timeout_s
-        )
+        connection = Connection.open(urls, **login)
         try:
-            for part, layout in (("files", mapping.FILES), ("contents", mapping.CONTENTS), ("looks", mapping.LOOKS)):
+            for part, layout in mapping.PARTS.items():
                 connection.prepare(f"{index}-{part}", layout, create=auto_create_index)
             legacy = index if connection.exists(index) else None
             return cls(connection, index, origin=origin, legacy_index=legacy)
@@ -70,7 +66,8 @@ class ElasticStore:
     def __init__(self, connection: Connection, index: str, *, origin: str, legacy_index: str | None = None) -> None:
         self.legacy_index = legacy_index
         self._connection = connection
-        self._files, self._contents, self._looks = (f"{index}-{part}" for part in ("files", "contents", "looks"))
+        self._files, self._contents, self._looks, leases = (f"{index}-{part}" for part in mapping.PARTS)
+        self._leases = Leases(connection, leases)
         self._origin = origin
         self._of_origin = {"term": {"origin": mapping.encode_path(origin)}}
 
@@ -254,6 +251,10 @@ class ElasticStore:
         self._connection.write(
             self._looks, ({"_id": mapping.look_id(look.a, look.b), "_source": asdict(look)} for look in looks)
         )
+
+    def lease(self, note: Callable[[str], None]) -> AbstractContextManager[Lease]:
+        """Hold the right to work on the files of this origin; see :mod:`~py_image_dedup.stores.elastic.lease`."""
+        return self._leases.of(self._origin, note)
 
     def status(self) -> StoreStatus:
         """Count files of this origin and contents of all."""
