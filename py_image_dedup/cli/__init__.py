@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from py_image_dedup.cli import daily
+from py_image_dedup.cli import index as care
 from py_image_dedup.cli.exits import EXIT_INTERRUPTED, EXIT_NO_READER
 from py_image_dedup.errors import DedupError
 
@@ -54,5 +55,5 @@ def cli() -> None:
     """
 
 
-for _command in (daily.analyse, daily.deduplicate, daily.config):
+for _command in (daily.analyse, daily.deduplicate, daily.config, care.index):
     cli.add_command(_command)

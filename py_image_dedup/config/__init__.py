@@ -90,6 +90,7 @@ class ElasticsearchSettings:
     password: str | None = field(repr=False)
     api_key: str | None = field(repr=False)
     ca_file: str | None
+    ca_fingerprint: str | None
     timeout: timedelta
 
 
@@ -278,6 +279,7 @@ def _resolve_login(values: dict[str, Any], given: Mapping[str, Given], sources: 
         have, lack = (user, password) if values[password] is None else (password, user)
         raise ConfigError(f"{given[have].place} is set, but {ROOT}.{lack} is not; a login needs both")
     _refuse_both("elasticsearch.api_key", user, values, given)
+    _refuse_both("elasticsearch.ca_file", "elasticsearch.ca_fingerprint", values, given)
 
 
 def _refuse_both(one: str, other: str, values: Mapping[str, Any], given: Mapping[str, Given]) -> None:

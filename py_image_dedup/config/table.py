@@ -320,6 +320,12 @@ ENTRIES = (
         meaning="The certificate (PEM) of the authority that signed the server's.",
     ),
     Entry(
+        key="elasticsearch.ca_fingerprint",
+        parse=v.fingerprint,
+        example="2f9a51c80e77643bd18c45e29910ab5d6e3fc728b40df186725ae9134cd8603e",
+        meaning="The SHA-256 of the authority's certificate, or of the server's own, in place of ca_file.",
+    ),
+    Entry(
         key="elasticsearch.timeout",
         parse=v.some_time,
         default="30s",

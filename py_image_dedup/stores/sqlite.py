@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import heapq
 import os
 import sqlite3
@@ -16,9 +15,8 @@ from typing import Any, Self
 import numpy as np
 
 from py_image_dedup import signature
-from py_image_dedup.errors import StoreUnavailable
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
-from py_image_dedup.stores.database import connect, translated
+from py_image_dedup.stores.database import connect, take, translated
 from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import Hashes, matches
 from py_image_dedup.stores.remembered import Remembered
@@ -41,23 +39,7 @@ class SqliteStore:
         Raises :class:`StoreUnavailable` when it can't be opened or another process has it, and
         :class:`StoreMismatch` when it is not ours or of another version.
         """
-        try:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"the database {path} can't be opened: {error.strerror}; see the key database and --database"
-            ) from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(lock)
-            raise StoreUnavailable(
-                f"the database {path} is in use by another run (process {holder}); wait for it to end"
-            ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        lock = take(path)
         try:
             return cls(path, connect(path), lock, origin)
         except BaseException:

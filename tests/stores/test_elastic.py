@@ -30,7 +30,7 @@ from records import altered, content, file, pairs_within, record, records, signa
 from py_image_dedup import signature
 from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
 from py_image_dedup.model import File, Record, Turn
-from py_image_dedup.stores.elastic import ElasticStore, connection, mapping
+from py_image_dedup.stores.elastic import ElasticStore, connection, indices, mapping
 from py_image_dedup.stores.elastic import store as elastic_store
 from py_image_dedup.stores.elastic.connection import Connection
 from py_image_dedup.stores.elastic.failures import Failures
@@ -153,7 +153,7 @@ def test_does_without_a_setting_that_the_server_does_not_know(
     monkeypatch.setitem(mapping.PARTS, "contents", unknown)
     with pytest.raises(StoreError, match=r"dense_vector\.unheard_of"):
         open_store()
-    monkeypatch.setattr(connection, "_OPTIONAL", "dense_vector.unheard_of")
+    monkeypatch.setattr(indices, "_OPTIONAL", "dense_vector.unheard_of")
     open_store()
     assert client.indices.exists(index=f"{index}-contents")
 

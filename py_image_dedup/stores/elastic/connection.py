@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 from elastic_transport.client_utils import DEFAULT
 from elasticsearch import (
     ApiError,
-    AuthorizationException,
-    BadRequestError,
     ConflictError,
     Elasticsearch,
     NotFoundError,
@@ -22,8 +20,8 @@ from elasticsearch.helpers import streaming_bulk
 
 from py_image_dedup.errors import StoreError, StoreMismatch
 from py_image_dedup.stores.elastic.failures import OLDEST, Failures, reason_of
+from py_image_dedup.stores.elastic.indices import Document, Indices
 
-Document = dict[str, Any]
 Item = TypeVar("Item")
 Version = tuple[int, int]
 """Of one document: what a later write has to name to replace just this one (sequence number, primary term)."""
@@ -33,7 +31,6 @@ _BULK_DOCUMENTS = 1000
 _GET = 1000  # documents asked for by id at once
 _PAGE = 5000  # documents of a stream read at once
 _KEEP_ALIVE = "5m"
-_OPTIONAL = "dense_vector.hnsw_enable_early_termination"  # an index setting that not every version 9 knows
 
 
 class Login(TypedDict, total=False):
@@ -54,8 +51,8 @@ class Login(TypedDict, total=False):
 class Connection:
     """A server, version 9 or newer, that answers.
 
-    ``location`` are its URLs without passwords.  What was written through a connection is seen by every later read
-    through it.  All methods raise :class:`StoreError` or a subclass.
+    ``location`` are its URLs without passwords; ``indices`` what can be done to whole indices.  What was written
+    through a connection is seen by every later read through it.  All methods raise :class:`StoreError` or a subclass.
     """
 
     @classmethod
@@ -88,12 +85,12 @@ class Connection:
 
     def __init__(self, client: Elasticsearch, failures: Failures) -> None:
         self.location = failures.location
+        self.indices = Indices(client, failures)
         self._client = client
         self._failures = failures
         self._translated = failures.translated
         self._whole = failures.whole
         self._unseen: set[str] = set()  # indices written to since they were last made searchable
-        self._aliases: set[str] = set()  # names of which we know that they stand for an index
         self._refreshing = threading.Lock()
 
     def close(self) -> None:
@@ -102,68 +99,9 @@ class Connection:
 
     def _check_version(self) -> None:
         """Refuse a server that is too old; one that does not let us ask is taken as it is."""
-        with self._translated(), suppress(AuthorizationException):
-            try:
-                versions = [self._client.info()["version"]["number"]]
-            except ApiError as error:
-                if error.status_code not in {404, 405}:
-                    raise
-                nodes = self._client.nodes.info(node_id="_all", metric="none")["nodes"]
-                versions = [node["version"] for node in nodes.values()]
-            for version in versions:
-                if int(version.split(".")[0]) < OLDEST:
-                    raise StoreMismatch(f"{self._failures.too_old()}: it is {version}; upgrade it")
-
-    def prepare(self, index: str, layout: Document, *, create: bool) -> None:
-        """Check that an index is there and carries the mark of `layout` (its ``_meta``), or make it."""
-        found = self.indices(index)
-        if not found and create:
-            self.create(f"{index}-000001", layout, alias=index)
-            found = self.indices(index)
-        if not found:
-            raise StoreMismatch(
-                f"the index {index} does not exist, and elasticsearch.auto_create_index is off: switch it on, or "
-                "choose another elasticsearch.index"
-            )
-        for state in found.values():
-            check_mark(index, state, layout)
-        with self._translated(), suppress(AuthorizationException):  # who may only read sees what is a second old
-            self._client.indices.refresh(index=index)
-        if index not in found:
-            self._aliases.add(index)
-
-    def indices(self, name: str) -> dict[str, Document]:
-        """Return what there is under this name, be it an alias or an index: index by index, what it is like."""
-        with self._translated():
-            return dict(self._client.indices.get(index=name, ignore_unavailable=True).body)
-
-    def create(self, index: str, layout: Document, *, alias: str | None = None) -> None:
-        """Make an index, and an alias for it; one that another process has made meanwhile is no error."""
-        settings = dict(layout["settings"]["index"])
-        aliases = {alias: {"is_write_index": True}} if alias else {}
-        while True:
-            try:
-                with self._translated():
-                    self._client.indices.create(
-                        index=index, settings=settings, mappings=layout["mappings"], aliases=aliases
-                    )
-            except StoreError as error:
-                cause = error.__cause__
-                if not isinstance(cause, BadRequestError):
-                    raise
-                if cause.message == "resource_already_exists_exception":
-                    return
-                if _OPTIONAL not in str(cause) or _OPTIONAL not in settings:
-                    raise
-                del settings[_OPTIONAL]
-            else:
-                return
-
-    def exists(self, index: str) -> bool:
-        """Tell whether an index is there, as far as we may know."""
-        with self._translated(), suppress(AuthorizationException):
-            return bool(self._client.indices.exists(index=index))
-        return False
+        for version in self.indices.software():
+            if int(version.split(".")[0]) < OLDEST:
+                raise StoreMismatch(f"{self._failures.too_old()}: it is {version}; upgrade it")
 
     def write(self, index: str, actions: Iterable[Document]) -> None:
         """Send bulk actions (``_id`` and ``_source``, or ``_op_type`` delete); one that is refused is an error."""
@@ -174,7 +112,7 @@ class Connection:
                 self._client,
                 actions,
                 index=index,
-                require_alias=index in self._aliases,  # a deleted index is not to be made anew, without a mapping
+                require_alias=index in self.indices.aliases,  # what was deleted is not made anew, without a mapping
                 chunk_size=_BULK_DOCUMENTS,
                 max_chunk_bytes=_BULK_BYTES,
                 raise_on_error=False,
@@ -204,15 +142,22 @@ class Connection:
         self, index: str, ids: Iterable[str], *, fields: Sequence[str] | None = None
     ) -> Iterator[tuple[str, Document]]:
         """Read documents, or some of their fields, by id; ids that are not there are left out."""
+        for answer in self._documents(index, ids, source_includes=fields):
+            if answer["found"]:
+                yield answer["_id"], answer["_source"]
+
+    def missing(self, index: str, ids: Iterable[str]) -> set[str]:
+        """Return those ids that no document has."""
+        return {answer["_id"] for answer in self._documents(index, ids, source=False) if not answer["found"]}
+
+    def _documents(self, index: str, ids: Iterable[str], **options: Any) -> Iterator[Document]:
         for some in parts([*dict.fromkeys(ids)], _GET):
             with self._translated():
-                answers = self._client.mget(index=index, ids=some, source_includes=fields)["docs"]
+                answers = self._client.mget(index=index, ids=some, **options)["docs"]
             for answer in answers:
                 if "error" in answer:
-                    reason = reason_of(answer["error"])
-                    raise self._failures.failed(0, f"failed to read from {index}: {reason}")
-                if answer["found"]:
-                    yield answer["_id"], answer["_source"]
+                    raise self._failures.failed(0, f"failed to read from {index}: {reason_of(answer['error'])}")
+                yield answer
 
     def search(self, index: str, searches: Sequence[Document]) -> Iterator[list[Document]]:
         """Send searches together, and yield the hits of each."""
@@ -324,6 +269,19 @@ class Connection:
             answer = self._client.count(index=searchable, query=query).body
         return int(self._whole(answer)["count"])
 
+    def values(self, index: str, field: str, query: Document | None = None, most: int = 1000) -> list[tuple[str, int]]:
+        """Return the values of a field in the documents that match, and in how many each is; at most so many."""
+        searchable = self._searchable(index)
+        with self._translated():
+            answer = self._client.search(
+                index=searchable,
+                size=0,
+                query=query or {"match_all": {}},
+                aggregations={"values": {"terms": {"field": field, "size": most, "order": {"_key": "asc"}}}},
+                allow_partial_search_results=False,
+            ).body
+        return [(one["key"], one["doc_count"]) for one in self._whole(answer)["aggregations"]["values"]["buckets"]]
+
     def _searchable(self, index: str) -> str:
         """Make what was written visible to searches, and give back the index."""
         with self._refreshing:
@@ -332,23 +290,6 @@ class Connection:
                     self._client.indices.refresh(index=index)
                 self._unseen.discard(index)
         return index
-
-
-def check_mark(index: str, state: Document, layout: Document) -> None:
-    """Raise :class:`StoreMismatch` unless an index is ours, of this version, and not about to be replaced."""
-    mark, meta = layout["mappings"]["_meta"], state["mappings"].get("_meta", {})
-    found, used = meta.get("version"), mark["version"]
-    if meta.get("application") != mark["application"]:
-        what = f"was not made by {mark['application']} 3: choose another elasticsearch.index, or delete the index"
-    elif found > used:
-        what = f"has version {found}, and this program uses version {used}: upgrade the program"
-    elif found < used:
-        what = f"has version {found}, and this program uses version {used}: run py-image-dedup index migrate"
-    elif state["settings"]["index"].get("blocks", {}).get("write") == "true":
-        what = "is closed to writing: if a migration broke off, end it with py-image-dedup index migrate"
-    else:
-        return
-    raise StoreMismatch(f"the index {index} {what}")
 
 
 def parts(whole: Sequence[Item], size: int) -> Iterator[list[Item]]:

@@ -16,7 +16,8 @@ from py_image_dedup import signature
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.signature import Signature, turned
 from py_image_dedup.stores.elastic import mapping
-from py_image_dedup.stores.elastic.connection import Connection, Document, Login, parts
+from py_image_dedup.stores.elastic.connection import Connection, Login, parts
+from py_image_dedup.stores.elastic.indices import Document
 from py_image_dedup.stores.elastic.lease import Leases
 from py_image_dedup.stores.interface import Lease, Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import matches
@@ -56,8 +57,8 @@ class ElasticStore:
         connection = Connection.open(urls, **login)
         try:
             for part, layout in mapping.PARTS.items():
-                connection.prepare(f"{index}-{part}", layout, create=auto_create_index)
-            legacy = index if connection.exists(index) else None
+                connection.indices.prepare(f"{index}-{part}", layout, create=auto_create_index)
+            legacy = index if connection.indices.exists(index) else None
             return cls(connection, index, origin=origin, legacy_index=legacy)
         except BaseException:
             connection.close()
