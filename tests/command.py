@@ -42,6 +42,7 @@ class Command:
         home.mkdir(parents=True, exist_ok=True)
         self.environment = {
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "HOME": str(home),
             "PYTHONWARNINGS": "error",
             "PY_IMAGE_DEDUP_ORIGIN": "test",

@@ -18,6 +18,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 VERSION = "9.5.0"
 OLDEST_JAVA = 21
@@ -99,14 +100,22 @@ class ElasticServer:
             if self._process is None or self._process.poll() is not None:
                 break
             with contextlib.suppress(OSError):
-                health = urllib.request.urlopen(f"{self.url}/_cluster/health", timeout=5)
-                with health:
-                    if json.load(health)["status"] != "red":
-                        return
+                if self.ask("GET", "/_cluster/health")["status"] != "red":
+                    return
             time.sleep(0.2)
         tail = self.log.read_text(errors="replace")[-3000:]
         self.stop()
         raise RuntimeError(f"Elasticsearch did not start:\n{tail}")
+
+    def ask(self, method: str, path: str, body: object = None, *, seconds: float = 5) -> Any:
+        """Send a request as somebody who may do everything, and return the answer."""
+        request = urllib.request.Request(self.url + path, method=method, headers={"Content-Type": "application/json"})
+        request.data = None if body is None else json.dumps(body).encode()
+        with self._opener().open(request, timeout=seconds) as answer:
+            return json.load(answer)
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        return urllib.request.build_opener()
 
     def stop(self) -> None:
         if self._process is not None:

@@ -73,7 +73,8 @@ class Connection:
             )
         except (ValueError, OSError) as error:
             raise StoreError(
-                f"{failures.here} can't be used: {error}; see elasticsearch.urls and elasticsearch.ca_file"
+                f"{failures.here} can't be used: {error}; see elasticsearch.urls, elasticsearch.ca_file and "
+                "elasticsearch.ca_fingerprint"
             ) from error
         connection = cls(client, failures)
         try:
