@@ -187,6 +187,7 @@ class Pipeline:
             if not file.problem:
                 by_content[file.content].append(file)
         limits = (settings.elasticsearch.max_distance, settings.deduplication.review_distance)
+        self._tell_elsewhere(by_content.keys())
         matches = list(self._matches(by_content.keys(), limits))
         wanted = {content for match in matches for content in (match.a, match.b)}
         wanted.update(content for content, holders in by_content.items() if len(holders) > 1)
@@ -214,6 +215,12 @@ class Pipeline:
             self._tally(name if name != "reclaimable" else "reclaimable_bytes", getattr(plan, name))
         self._tally("groups", len(plan.groups))
         return replace(plan, skipped=self.skipped)
+
+    def _tell_elsewhere(self, contents: Collection[str]) -> None:
+        """Tell what other machines have too; their files never stay in place of one of ours, and never go."""
+        for origin, number in sorted(self._store.elsewhere(contents).items()):
+            name = files.printable(origin)
+            self._observer.note(f'{number} files of origin "{name}" have the same bytes as pictures here.')
 
     def _matches(self, contents: Collection[str], limits: tuple[float, float]) -> Iterator[Match]:
         """Find the pairs that may be duplicates, and those further apart that may be shown as similar."""

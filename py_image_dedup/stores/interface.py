@@ -113,6 +113,9 @@ class Store(Protocol):
         died is taken over, and `note` is told if that takes a while.
         """
 
+    def elsewhere(self, contents: Collection[str]) -> dict[str, int]:
+        """Return how many files with one of these contents other origins have, by origin."""
+
     def status(self) -> StoreStatus:
         """Count what is there (files of this origin, contents of all)."""
 

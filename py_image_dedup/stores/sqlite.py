@@ -267,6 +267,23 @@ class SqliteStore:
     def check(self) -> None:
         """Do nothing: as long as the file is open no other run has it."""
 
+    def elsewhere(self, contents: Collection[str]) -> dict[str, int]:
+        """Return how many files with one of these contents other origins have, by origin."""
+        with self._database() as database:
+            others = "origin < ? OR origin > ?"
+            if not database.execute(f"SELECT 1 FROM files WHERE {others} LIMIT 1", (self._origin,) * 2).fetchall():
+                return {}
+            database.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (content BLOB PRIMARY KEY) WITHOUT ROWID")
+            with database:
+                database.execute("DELETE FROM wanted")
+                wanted = ((bytes.fromhex(content),) for content in contents)
+                database.executemany("INSERT OR IGNORE INTO wanted (content) VALUES (?)", wanted)
+            found = database.execute(
+                f"SELECT origin, count(*) FROM files WHERE ({others}) AND content IN wanted GROUP BY origin",
+                (self._origin,) * 2,
+            ).fetchall()
+        return {os.fsdecode(origin): files for origin, files in found}
+
     def status(self) -> StoreStatus:
         """Count files of this origin and contents of all."""
         ((files,),) = self._select("SELECT count(*) FROM files WHERE origin = ?", (self._origin,))

@@ -80,6 +80,24 @@ def same(one: Content | None, other: Content) -> bool:
     )
 
 
+# Origins
+
+
+def test_tells_what_other_origins_have_too(store_factory: StoreFactory) -> None:
+    """Files with the same content are counted by origin, those of this origin and other contents are not."""
+    store_factory("nas").put([record("/a/1", origin="nas"), record("/a/2", origin="nas")])
+    store_factory("odd \udcff").put(
+        [Record(replace(file(path, origin="odd \udcff"), content=digest("/a/1")), None) for path in ("/x", "/y")]
+    )
+    here = store_factory("here")
+    here.put([record("/a/1"), record("/a/3")])
+    assert here.elsewhere([digest("/a/1"), digest("/a/3")]) == {"nas": 1, "odd \udcff": 2}
+    assert here.elsewhere([digest("/a/1"), digest("/a/2")]) == {"nas": 2, "odd \udcff": 2}
+    assert here.elsewhere([digest("/a/3")]) == {}
+    assert here.elsewhere([]) == {}
+    assert store_factory("odd \udcff").elsewhere([digest("/a/1")]) == {"nas": 1, "here": 1}
+
+
 # Round trips
 
 

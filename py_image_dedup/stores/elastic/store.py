@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -256,6 +257,15 @@ class ElasticStore:
     def lease(self, note: Callable[[str], None]) -> AbstractContextManager[Lease]:
         """Hold the right to work on the files of this origin; see :mod:`~py_image_dedup.stores.elastic.lease`."""
         return self._leases.of(self._origin, note)
+
+    def elsewhere(self, contents: Collection[str]) -> dict[str, int]:
+        """Return how many files with one of these contents other origins have, by origin."""
+        found: Counter[str] = Counter()
+        if self._connection.count(self._files, {"bool": {"must_not": self._of_origin}}):
+            for some in parts([*contents], _PAGE):
+                theirs = {"bool": {"filter": {"terms": {"content": some}}, "must_not": self._of_origin}}
+                found.update(dict(self._connection.values(self._files, "origin", theirs)))
+        return {mapping.decode_path(origin): files for origin, files in found.items()}
 
     def status(self) -> StoreStatus:
         """Count files of this origin and contents of all."""
