@@ -57,6 +57,10 @@ class AnotherRun(DedupError):
     exit_code = 4
 
 
+class LeaseLost(StoreError):
+    """Another run may work on the same files, so nothing more may be done with them."""
+
+
 class ActionRefused(DedupError):
     """An act was refused because the disk no longer agrees with the plan."""
 

@@ -8,13 +8,13 @@ from typing import Final
 
 from py_image_dedup import actions, companions, files, objections
 from py_image_dedup.config import Settings
-from py_image_dedup.errors import PlanError
+from py_image_dedup.errors import LeaseLost, PlanError, StoreError
 from py_image_dedup.events import Observer, Tally
 from py_image_dedup.journal import Journal, acting
 from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Decisions
 from py_image_dedup.plan import Action, Plan, with_empty_folders
-from py_image_dedup.stores.interface import Store
+from py_image_dedup.stores.interface import Lease, Store
 
 DONE: Final = {
     Action.MOVE: "moved",
@@ -103,13 +103,13 @@ class Execution:
         plan = plan.without(outcome.act.id for outcome in refused)
         if next(plan.acts(), None) is None:
             return Report(refused, (), None)
-        with acting(self._settings.state_directory):
+        with acting(self._settings.state_directory), self._store.lease(self._observer.note) as lease:
             self._settle()
             journal = Journal.open(
                 self._settings.state_directory, kind=kind, origin=plan.origin, roots=plan.roots, target=plan.target
             )
             try:
-                outcomes = self._act(plan, journal)
+                outcomes = self._act(plan, journal, lease)
                 removed = self._prune(plan, outcomes, journal)
                 journal.write("end", {})
             finally:
@@ -125,21 +125,14 @@ class Execution:
         for left in actions.settle(self._settings.state_directory):
             self._observer.note(f"{files.printable(left.act.path)}: {left.detail}")
 
-    def _act(self, plan: Plan, journal: Journal) -> tuple[actions.Outcome, ...]:
+    def _act(self, plan: Plan, journal: Journal, lease: Lease) -> tuple[actions.Outcome, ...]:
         """Phase 5: move or delete; the store forgets what went or became a link."""
         self._tally.phase(5)
         total = sum(1 for _ in plan.acts())
         outcomes: list[actions.Outcome] = []
         changed: list[str] = []
-        acts = actions.execute(
-            plan,
-            journal,
-            protected=self._protected.holds,
-            decodable=self._last_look.decodes,
-            trash=self._trash,
-        )
         try:
-            for outcome in acts:
+            for outcome in self._one_by_one(plan, journal, lease):
                 outcomes.append(outcome)
                 self._observer.progress(len(outcomes), total)
                 if outcome.result is actions.Result.DONE:
@@ -149,8 +142,32 @@ class Execution:
                 else:
                     self._tally.add(str(outcome.result))
         finally:
-            self._store.remove(changed)
+            self._forget(changed)
         return tuple(outcomes)
+
+    def _one_by_one(self, plan: Plan, journal: Journal, lease: Lease) -> Iterator[actions.Outcome]:
+        """Act while no other run can; what is left when that is no longer certain is refused."""
+        acts = actions.execute(
+            plan,
+            journal,
+            protected=self._protected.holds,
+            decodable=self._last_look.decodes,
+            trash=self._trash,
+        )
+        for _, act in plan.acts():
+            try:
+                lease.check()
+            except LeaseLost as lost:
+                yield actions.Outcome(act, actions.Result.REFUSED, str(lost))
+            else:
+                yield next(acts)
+
+    def _forget(self, paths: Sequence[str]) -> None:
+        """Remove the records of files that went; the report on these is not to be lost because the store fails."""
+        try:
+            self._store.remove(paths)
+        except StoreError as error:
+            self._observer.note(f"The files that went are still recorded; the next run removes them: {error}")
 
     def _prune(self, plan: Plan, outcomes: Sequence[actions.Outcome], journal: Journal) -> tuple[str, ...]:
         """Phase 6: remove the folders that this run emptied."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -23,7 +24,7 @@ from py_image_dedup.looks import LastLook, in_register
 from py_image_dedup.model import Candidate, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan, with_empty_folders
-from py_image_dedup.stores.interface import Store
+from py_image_dedup.stores.interface import Lease, Store
 
 ORIENTATIONS: Final = {
     "off": (),
@@ -75,9 +76,10 @@ class Pipeline:
     def analyse(self) -> None:
         """Phases 1 to 3: bring the store up to date with the disk."""
         files.check_roots(self._roots)
-        self._clean_up()
-        total = self._count()
-        self._analyse(total)
+        with self._lease():
+            self._clean_up()
+            total = self._count()
+            self._analyse(total)
 
     def make_plan(self, *, analyse: bool = True, different_pictures: bool = False) -> Plan:
         """Phases 1 to 4: find out what would be done.
@@ -85,11 +87,16 @@ class Pipeline:
         Without `analyse` the records are taken as they are.  With `different_pictures` similar files go too.
         """
         files.check_roots(self._roots)
-        self._clean_up()
-        total = self._count()
-        if analyse:
-            self._analyse(total)
-        return self._query(different_pictures=different_pictures)
+        with self._lease():
+            self._clean_up()
+            total = self._count()
+            if analyse:
+                self._analyse(total)
+            return self._query(different_pictures=different_pictures)
+
+    def _lease(self) -> AbstractContextManager[Lease]:
+        """Keep other runs off the files of this origin, wherever they run."""
+        return self._store.lease(self._observer.note)
 
     def _clean_up(self) -> None:
         """Phase 1: forget files of this origin below these roots that are gone from the disk."""
@@ -163,6 +170,7 @@ class Pipeline:
             if not file.problem:
                 by_content[file.content].append(file)
         limits = (settings.elasticsearch.max_distance, settings.deduplication.review_distance)
+        self._tell_elsewhere(by_content.keys())
         matches = list(self._matches(by_content.keys(), limits))
         wanted = {content for match in matches for content in (match.a, match.b)}
         wanted.update(content for content, holders in by_content.items() if len(holders) > 1)
@@ -186,6 +194,12 @@ class Pipeline:
             self._tally.add(name if name != "reclaimable" else "reclaimable_bytes", getattr(plan, name))
         self._tally.add("groups", len(plan.groups))
         return replace(plan, skipped=self._tally.skipped)
+
+    def _tell_elsewhere(self, contents: Collection[str]) -> None:
+        """Tell what other machines have too; their files never stay in place of one of ours, and never go."""
+        for origin, number in sorted(self._store.elsewhere(contents).items()):
+            name = files.printable(origin)
+            self._observer.note(f'{number} files of origin "{name}" have the same bytes as pictures here.')
 
     def _matches(self, contents: Collection[str], limits: tuple[float, float]) -> Iterator[Match]:
         """Find the pairs that may be duplicates, and those further apart that may be shown as similar."""

@@ -18,6 +18,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 VERSION = "9.5.0"
 OLDEST_JAVA = 21
@@ -100,10 +101,8 @@ class ElasticServer:
             if self._process is None or self._process.poll() is not None:
                 break
             with contextlib.suppress(OSError):
-                health = urllib.request.urlopen(f"{self.url}/_cluster/health", timeout=5)
-                with health:
-                    if json.load(health)["status"] != "red":
-                        return
+                if self.ask("GET", "/_cluster/health")["status"] != "red":
+                    return
             time.sleep(0.2)
         tail = self.log.read_text(errors="replace")[-3000:]
         self.stop()
@@ -120,6 +119,16 @@ class ElasticServer:
                     ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    def ask(self, method: str, path: str, body: object = None, *, seconds: float = 5) -> Any:
+        """Send a request as somebody who may do everything, and return the answer."""
+        request = urllib.request.Request(self.url + path, method=method, headers={"Content-Type": "application/json"})
+        request.data = None if body is None else json.dumps(body).encode()
+        with self._opener().open(request, timeout=seconds) as answer:
+            return json.load(answer)
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        return urllib.request.build_opener()
+
     def stop(self) -> None:
         if self._process is not None:
             # The launcher and the server it starts share a session of their own: both are ours.
@@ -133,6 +142,15 @@ class ElasticServer:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process = None
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def remove_indices(url: str, index: str) -> None:
+    """Delete all indices of one set: those whose names begin so."""
+    with urllib.request.urlopen(f"{url}/_alias", timeout=30) as answer:
+        names = [name for name in json.load(answer) if name == index or name.startswith(f"{index}-")]
+    for name in names:
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/{name}", method="DELETE"), timeout=30):
+            pass
 
 
 @functools.cache

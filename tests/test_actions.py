@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -587,7 +588,12 @@ def test_unwritable_state_directory_touches_nothing(disk: Disk) -> None:
     wishes = SimpleNamespace(
         state_directory=disk.state, deduplication=SimpleNamespace(protected_directories=[]), origin="here"
     )
-    parts = dict.fromkeys(inspect.signature(Execution).parameters) | {"settings": wishes, "tally": Tally(Observer())}
+    parts = dict.fromkeys(inspect.signature(Execution).parameters) | {
+        "settings": wishes,
+        "store": SimpleNamespace(lease=lambda _: nullcontext()),
+        "observer": (observer := Observer()),
+        "tally": Tally(observer),
+    }
     with pytest.raises(StateDirectoryError, match="state_directory"):
         Execution(**cast("Any", parts)).execute(plan)
     assert tree(disk.base) == before

@@ -73,6 +73,15 @@ def test_every_command_is_in_the_readme_and_nothing_else() -> None:
     assert told == {name for name, _ in commands()}
 
 
+def test_every_part_of_a_command_is_in_the_readme_and_nothing_else() -> None:
+    """A command that has parts, such as index, has a row for each, and each has help."""
+    for name, command in commands():
+        if isinstance(command, click.Group):
+            told = set(re.findall(rf"^\| `{name} (\w+)[ `]", README, flags=re.MULTILINE))
+            assert told == set(command.commands), name
+            assert all(part.help for part in command.commands.values()), name
+
+
 @pytest.mark.parametrize("name", [name for name, _ in commands()])
 def test_every_option_is_in_the_readme_and_has_help(name: str) -> None:
     """Each option of a command is documented there and in --help."""

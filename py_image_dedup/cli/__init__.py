@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from py_image_dedup.cli import daily, decisions, explaining, past, plans
+from py_image_dedup.cli import index as care
 from py_image_dedup.cli.exits import EXIT_INTERRUPTED, EXIT_NO_READER
 from py_image_dedup.errors import DedupError
 
@@ -60,5 +61,6 @@ for _command in (
     *(past.history, past.undo),
     *(decisions.keep, decisions.different),
     explaining.explain,
+    care.index,
 ):
     cli.add_command(_command)

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from py_image_dedup.analysis import Analyser
-    from py_image_dedup.config import Loaded, Settings
+    from py_image_dedup.config import ElasticsearchSettings, Loaded, Settings
     from py_image_dedup.events import Tally
     from py_image_dedup.execution import Execution
     from py_image_dedup.looks import LastLook
     from py_image_dedup.model import Decisions
     from py_image_dedup.pipeline import Pipeline
     from py_image_dedup.progress import ProgressBar
+    from py_image_dedup.stores.care import Care
+    from py_image_dedup.stores.elastic import Login
     from py_image_dedup.stores.interface import Store
 
 P = ParamSpec("P")
@@ -173,11 +175,7 @@ def open_store(settings: Settings) -> Store:
         index=elastic.index,
         origin=settings.origin,
         auto_create_index=elastic.auto_create_index,
-        user=elastic.user,
-        password=elastic.password,
-        api_key=elastic.api_key,
-        ca_file=elastic.ca_file,
-        timeout_s=elastic.timeout.total_seconds(),
+        **_login(elastic),
     )
     if store.legacy_index:
         click.echo(
@@ -185,6 +183,29 @@ def open_store(settings: Settings) -> Store:
             err=True,
         )
     return store
+
+
+def open_care(settings: Settings) -> Care:
+    """Open the store that the settings name as a whole; the caller closes it."""
+    if settings.store == "sqlite":
+        from py_image_dedup.stores.sqlite_care import SqliteCare
+
+        return SqliteCare.open(settings.database)
+    from py_image_dedup.stores.elastic import ElasticCare
+
+    elastic = settings.elasticsearch
+    return ElasticCare.open(urls=elastic.urls, index=elastic.index, **_login(elastic))
+
+
+def _login(elastic: ElasticsearchSettings) -> Login:
+    return {
+        "user": elastic.user,
+        "password": elastic.password,
+        "api_key": elastic.api_key,
+        "ca_file": elastic.ca_file,
+        "ca_fingerprint": elastic.ca_fingerprint,
+        "timeout_s": elastic.timeout.total_seconds(),
+    }
 
 
 def open_console(*, stderr: bool = False) -> Console:

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from py_image_dedup.config import values as v
 from py_image_dedup.config.paths import MissingFolder, xdg_folder
+from py_image_dedup.config.presets import PRESETS
 from py_image_dedup.config.reference import reference_yaml
-from py_image_dedup.config.table import ENTRIES, PRESETS, RULE_NAMES, Entry
+from py_image_dedup.config.table import ENTRIES, RULE_NAMES, Entry
 from py_image_dedup.config.values import ROOT, Given, Override
 from py_image_dedup.errors import ConfigError, RootError
 
@@ -91,6 +92,7 @@ class ElasticsearchSettings:
     password: str | None = field(repr=False)
     api_key: str | None = field(repr=False)
     ca_file: str | None
+    ca_fingerprint: str | None
     timeout: timedelta
 
 
@@ -279,6 +281,7 @@ def _resolve_login(values: dict[str, Any], given: Mapping[str, Given], sources: 
         have, lack = (user, password) if values[password] is None else (password, user)
         raise ConfigError(f"{given[have].place} is set, but {ROOT}.{lack} is not; a login needs both")
     _refuse_both("elasticsearch.api_key", user, values, given)
+    _refuse_both("elasticsearch.ca_file", "elasticsearch.ca_fingerprint", values, given)
 
 
 def _refuse_both(one: str, other: str, values: Mapping[str, Any], given: Mapping[str, Given]) -> None:

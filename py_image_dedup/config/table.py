@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from py_image_dedup.config import paths
 from py_image_dedup.config import values as v
+from py_image_dedup.config.presets import PRESETS
 
 RULE_NAMES = (
     "higher-pixel-count",
@@ -51,15 +52,6 @@ DEFAULT_EXTENSIONS = (
     ".jpg", ".jpeg", ".png", ".heic", ".heif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif",
     ".jpe", ".jfif", ".mpo", ".hif", ".jp2", ".j2k",
 )  # fmt: skip
-
-PRESETS: dict[str, dict[str, str]] = {
-    "standard": {},
-    "exact": {"elasticsearch.max_distance": "0", "deduplication.review_distance": "0"},
-    "careful": {"elasticsearch.max_distance": "0.1"},
-    "fast": {"deduplication.review_distance": "0.25"},
-    "thorough": {"analysis.orientations": "all", "analysis.crops": "true"},
-}
-"""Defaults of settings that go together, by the values of ``deduplication.preset``; what is set wins over them."""
 
 SECTIONS = {
     "analysis": "Which files are looked at, and how.",
@@ -326,6 +318,12 @@ ENTRIES = (
         otherwise="the authorities that Python trusts",
         example="/etc/ssl/certs/my-own-ca.pem",
         meaning="The certificate (PEM) of the authority that signed the server's.",
+    ),
+    Entry(
+        key="elasticsearch.ca_fingerprint",
+        parse=v.fingerprint,
+        example="2f9a51c80e77643bd18c45e29910ab5d6e3fc728b40df186725ae9134cd8603e",
+        meaning="The SHA-256 of the authority's certificate, or of the server's own, in place of ca_file.",
     ),
     Entry(
         key="elasticsearch.timeout",

@@ -238,6 +238,14 @@ def token(text: str) -> str:
     return text
 
 
+def fingerprint(text: str) -> str:
+    """Accept a SHA-256 in hex, with colons or without."""
+    plain = text.strip().replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", plain):
+        raise Refused("it must be a SHA-256: 64 hexadecimal digits, with or without colons")
+    return plain
+
+
 def extension(text: str) -> str:
     """Accept ``jpg``, ``.jpg`` or ``.JPG``; all mean ``.jpg``."""
     match = re.fullmatch(r"\s*\.?([\w+-]+)\s*", text)

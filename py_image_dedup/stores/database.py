@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
 from py_image_dedup.stores import remembered
 
 _APPLICATION = 0x70696464  # "pidd": marks the file as ours
-_VERSION = 1
+VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE files (
@@ -46,6 +48,31 @@ def translated(path: str) -> Iterator[None]:
         raise StoreError(f"the database {path} failed: {error}") from error
 
 
+def take(path: str) -> int:
+    """Lock the file against other processes, and make its folder; return what to close to let go of it.
+
+    Raises :class:`StoreUnavailable` when it can't be opened or another process has it.
+    """
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the database {path} can't be opened: {error.strerror}; see the key database and --database"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise StoreUnavailable(
+            f"the database {path} is in use by another run (process {holder}); wait for it to end"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
 def connect(path: str) -> sqlite3.Connection:
     """Open the file, make the tables in a new one, and check an old one."""
     with translated(path):
@@ -71,12 +98,12 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
         with translated(path):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; COMMIT;"
+                f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
             )
     elif application != _APPLICATION:
         raise StoreMismatch(f"{path} is a database of another program; {remedy}")
-    elif version != _VERSION:
-        raise StoreMismatch(f"{path} has version {version}, this program reads version {_VERSION}; {remedy}")
+    elif version != VERSION:
+        raise StoreMismatch(f"{path} has version {version}, this program reads version {VERSION}; {remedy}")
     with translated(path):
         connection.executescript(remembered.SCHEMA)
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut loses the last writes, no more

@@ -7,6 +7,7 @@ operation on files sees and touches the files of that origin only; contents are 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,13 @@ class StoreStatus:
     location: str
     files: int
     contents: int
+
+
+class Lease(Protocol):
+    """The right to work on the files of an origin, which one run has at a time."""
+
+    def check(self) -> None:
+        """Raise :class:`~py_image_dedup.errors.LeaseLost` unless it is certain that no other run has it."""
 
 
 class Store(Protocol):
@@ -101,6 +109,16 @@ class Store(Protocol):
 
     def put_looks(self, looks: Collection[Look]) -> None:
         """Remember what looking at pairs of contents showed; an older look at the same pair is replaced."""
+
+    def lease(self, note: Callable[[str], None]) -> AbstractContextManager[Lease]:
+        """Hold the right to work on the files of this origin.
+
+        One that another run has is :class:`~py_image_dedup.errors.StoreUnavailable`, naming that run; one whose holder
+        died is taken over, and `note` is told if that takes a while.
+        """
+
+    def elsewhere(self, contents: Collection[str]) -> dict[str, int]:
+        """Return how many files with one of these contents other origins have, by origin."""
 
     def status(self) -> StoreStatus:
         """Count what is there (files of this origin, contents of all)."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import heapq
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -16,9 +15,8 @@ from typing import Any, Self
 import numpy as np
 
 from py_image_dedup import signature
-from py_image_dedup.errors import StoreUnavailable
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
-from py_image_dedup.stores.database import connect, translated
+from py_image_dedup.stores.database import connect, take, translated
 from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import Hashes, matches
 from py_image_dedup.stores.remembered import Remembered
@@ -41,23 +39,7 @@ class SqliteStore:
         Raises :class:`StoreUnavailable` when it can't be opened or another process has it, and
         :class:`StoreMismatch` when it is not ours or of another version.
         """
-        try:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"the database {path} can't be opened: {error.strerror}; see the key database and --database"
-            ) from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(lock)
-            raise StoreUnavailable(
-                f"the database {path} is in use by another run (process {holder}); wait for it to end"
-            ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        lock = take(path)
         try:
             return cls(path, connect(path), lock, origin)
         except BaseException:
@@ -273,6 +255,31 @@ class SqliteStore:
                     for look in looks
                 ],
             )  # fmt: skip
+
+    @contextmanager
+    def lease(self, note: Callable[[str], None]) -> Iterator[Self]:  # noqa: ARG002 - there is nothing to wait for
+        """Hold the right to work on this origin: who has the file open has it for all origins."""
+        yield self
+
+    def check(self) -> None:
+        """Do nothing: as long as the file is open no other run has it."""
+
+    def elsewhere(self, contents: Collection[str]) -> dict[str, int]:
+        """Return how many files with one of these contents other origins have, by origin."""
+        with self._database() as database:
+            others = "origin < ? OR origin > ?"
+            if not database.execute(f"SELECT 1 FROM files WHERE {others} LIMIT 1", (self._origin,) * 2).fetchall():
+                return {}
+            database.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (content BLOB PRIMARY KEY) WITHOUT ROWID")
+            with database:
+                database.execute("DELETE FROM wanted")
+                wanted = ((bytes.fromhex(content),) for content in contents)
+                database.executemany("INSERT OR IGNORE INTO wanted (content) VALUES (?)", wanted)
+            found = database.execute(
+                f"SELECT origin, count(*) FROM files WHERE ({others}) AND content IN wanted GROUP BY origin",
+                (self._origin,) * 2,
+            ).fetchall()
+        return {os.fsdecode(origin): files for origin, files in found}
 
     def status(self) -> StoreStatus:
         """Count files of this origin and contents of all."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pictures
 import pytest
+from elastic_server import remove_indices
 from records import altered, content, digest, file, pairs_within, record, records, signatures
 
 from py_image_dedup import signature
@@ -59,14 +60,6 @@ def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[St
     remove_indices(url, factory.place)
 
 
-def remove_indices(url: str, index: str) -> None:
-    from elasticsearch import Elasticsearch
-
-    with Elasticsearch(url) as client:
-        for name in (index, f"{index}-files", f"{index}-contents", f"{index}-looks"):
-            client.indices.delete(index=name, ignore_unavailable=True)
-
-
 @pytest.fixture
 def store(store_factory: StoreFactory) -> Store:
     return store_factory()
@@ -85,6 +78,24 @@ def same(one: Content | None, other: Content) -> bool:
         and np.array_equal(one.thumbnail, other.thumbnail)
         and np.array_equal(one.signature, other.signature)
     )
+
+
+# Origins
+
+
+def test_tells_what_other_origins_have_too(store_factory: StoreFactory) -> None:
+    """Files with the same content are counted by origin, those of this origin and other contents are not."""
+    store_factory("nas").put([record("/a/1", origin="nas"), record("/a/2", origin="nas")])
+    store_factory("odd \udcff").put(
+        [Record(replace(file(path, origin="odd \udcff"), content=digest("/a/1")), None) for path in ("/x", "/y")]
+    )
+    here = store_factory("here")
+    here.put([record("/a/1"), record("/a/3")])
+    assert here.elsewhere([digest("/a/1"), digest("/a/3")]) == {"nas": 1, "odd \udcff": 2}
+    assert here.elsewhere([digest("/a/1"), digest("/a/2")]) == {"nas": 2, "odd \udcff": 2}
+    assert here.elsewhere([digest("/a/3")]) == {}
+    assert here.elsewhere([]) == {}
+    assert store_factory("odd \udcff").elsewhere([digest("/a/1")]) == {"nas": 1, "here": 1}
 
 
 # Round trips

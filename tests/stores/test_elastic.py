@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +20,9 @@ import elasticsearch
 import numpy as np
 import numpy.typing as npt
 import pytest
+from elastic_server import remove_indices
 from elasticsearch import Elasticsearch
+from forwarder import forwarder
 from hypothesis import given
 from hypothesis import strategies as st
 from records import altered, content, file, pairs_within, record, records, signatures
@@ -28,9 +30,10 @@ from records import altered, content, file, pairs_within, record, records, signa
 from py_image_dedup import signature
 from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
 from py_image_dedup.model import File, Record, Turn
-from py_image_dedup.stores.elastic import ElasticStore, connection, mapping
+from py_image_dedup.stores.elastic import ElasticStore, connection, indices, mapping
 from py_image_dedup.stores.elastic import store as elastic_store
 from py_image_dedup.stores.elastic.connection import Connection
+from py_image_dedup.stores.elastic.failures import Failures
 
 Signatures = npt.NDArray[np.int8]
 needs_server = pytest.mark.elasticsearch
@@ -45,12 +48,11 @@ def client(elasticsearch_url: str) -> Iterator[Elasticsearch]:
 
 
 @pytest.fixture
-def index(client: Elasticsearch) -> Iterator[str]:
+def index(elasticsearch_url: str) -> Iterator[str]:
     """A name that no index begins with yet."""
     name = f"test-{uuid.uuid4().hex}"
     yield name
-    for part in ("", "-files", "-contents", "-looks"):
-        client.indices.delete(index=name + part, ignore_unavailable=True)
+    remove_indices(elasticsearch_url, name)
 
 
 @pytest.fixture
@@ -74,15 +76,24 @@ def open_at(*urls: str, **options: Any) -> ElasticStore:
 
 # Indices
 
+OF_ANOTHER = "was not made by py-image-dedup 3: choose another elasticsearch.index, or delete the index"
+
 
 @needs_server
-@pytest.mark.parametrize("part", ["files", "contents", "looks"])
+@pytest.mark.parametrize("part", mapping.PARTS)
 @pytest.mark.parametrize(
     ("meta", "said"),
     [
-        ({}, "was not made by py-image-dedup 3"),
-        ({"_meta": {"application": "another"}}, "was not made by py-image-dedup 3"),
-        ({"_meta": {"application": "py-image-dedup", "version": 7}}, "has version 7, and this program uses version 1"),
+        ({}, OF_ANOTHER),
+        ({"_meta": {"application": "another"}}, OF_ANOTHER),
+        (
+            {"_meta": {"application": "py-image-dedup", "version": 0}},
+            "has version 0, and this program uses version 1: run py-image-dedup index migrate",
+        ),
+        (
+            {"_meta": {"application": "py-image-dedup", "version": 7}},
+            "has version 7, and this program uses version 1: upgrade the program",
+        ),
     ],
 )
 def test_refuses_indices_of_others(
@@ -93,7 +104,7 @@ def test_refuses_indices_of_others(
     before = client.indices.get_mapping(index=name).body
     with pytest.raises(StoreMismatch) as refused:
         open_store()
-    assert str(refused.value) == (f"the index {name} {said}: choose another elasticsearch.index, or delete the index")
+    assert str(refused.value) == f"the index {name} {said}"
     assert client.indices.get_mapping(index=name).body == before
 
 
@@ -116,7 +127,7 @@ def test_makes_no_index_unless_it_may(client: Elasticsearch, index: str, open_st
     assert not client.indices.exists(index=f"{index}-*", allow_no_indices=False)
     open_store().put([record("/a/1")])
     assert open_store(auto_create_index=False).known(["/a/1"]) == {"/a/1": file("/a/1")}
-    client.indices.delete(index=f"{index}-contents")
+    client.indices.delete(index=f"{index}-contents-000001")
     with pytest.raises(StoreError, match=f"{index}-contents does not exist"):
         open_store(auto_create_index=False)
     assert open_store().status().contents == 0
@@ -139,10 +150,10 @@ def test_does_without_a_setting_that_the_server_does_not_know(
 ) -> None:
     assert "dense_vector.hnsw_enable_early_termination" in mapping.CONTENTS["settings"]["index"]
     unknown = {**mapping.CONTENTS, "settings": {"index": {"number_of_shards": 1, "dense_vector.unheard_of": False}}}
-    monkeypatch.setattr(mapping, "CONTENTS", unknown)
+    monkeypatch.setitem(mapping.PARTS, "contents", unknown)
     with pytest.raises(StoreError, match=r"dense_vector\.unheard_of"):
         open_store()
-    monkeypatch.setattr(connection, "_OPTIONAL", "dense_vector.unheard_of")
+    monkeypatch.setattr(indices, "_OPTIONAL", "dense_vector.unheard_of")
     open_store()
     assert client.indices.exists(index=f"{index}-contents")
 
@@ -150,8 +161,8 @@ def test_does_without_a_setting_that_the_server_does_not_know(
 @needs_server
 def test_what_the_indices_look_like(client: Elasticsearch, index: str, open_store: Open) -> None:
     open_store()
-    for part, layout in (("files", mapping.FILES), ("contents", mapping.CONTENTS)):
-        made = client.indices.get(index=f"{index}-{part}")[f"{index}-{part}"]["mappings"]
+    for part, layout in mapping.PARTS.items():
+        made = client.indices.get(index=f"{index}-{part}")[f"{index}-{part}-000001"]["mappings"]
         assert made["dynamic"] == "strict"
         assert made["_meta"] == {"application": "py-image-dedup", "version": 1}
         assert made["properties"].keys() == layout["mappings"]["properties"].keys()
@@ -373,7 +384,7 @@ def test_lost_indices_are_an_error(client: Elasticsearch, index: str, open_store
     store = open_store()
     store.put([record("/a/1")])
     for part in ("files", "contents"):
-        client.indices.delete(index=f"{index}-{part}")
+        client.indices.delete(index=f"{index}-{part}-000001")
     for act in reads(store):
         with pytest.raises(StoreError, match="no such index"):
             act()
@@ -409,40 +420,6 @@ def test_a_server_that_goes_away_is_an_error_at_once(elasticsearch_url: str, ope
                 act()
         assert time.monotonic() - started < 10
         store.close()
-
-
-@contextmanager
-def forwarder(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Give a URL that leads to the server of another, and a function that cuts the line."""
-    host, port = url.rpartition("/")[2].split(":")
-    listening = socket.create_server(("127.0.0.1", 0))
-    ends = [listening]
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                target.sendall(data)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = listening.accept()
-                far = socket.create_connection((host, int(port)))
-                ends.extend((near, far))
-                for pair in ((near, far), (far, near)):
-                    threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    def cut() -> None:
-        for end in ends:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", cut
-    finally:
-        cut()
 
 
 def test_a_server_that_is_not_there() -> None:
@@ -543,8 +520,8 @@ def test_a_wrong_password_names_the_settings() -> None:
     with stub(401, body, ELASTIC) as url, pytest.raises(StoreError) as refused:
         open_at(url, user="me", password="a secret")
     assert str(refused.value) == (
-        f"Elasticsearch at {url} does not let us: unable to authenticate user [me]; see elasticsearch.user, "
-        "elasticsearch.password and elasticsearch.api_key"
+        f"Elasticsearch at {url} does not accept the login: unable to authenticate user [me]; see elasticsearch.user "
+        "and elasticsearch.password"
     )
 
 
@@ -578,7 +555,7 @@ def test_a_bad_certificate_file_is_named(tmp_path: Path, ca: str) -> None:
 )
 def test_a_partial_answer_is_an_error(answer: dict[str, Any]) -> None:
     with Elasticsearch("http://127.0.0.1:9") as unused:
-        here = Connection(unused, "here")
+        here = Connection(unused, Failures("here"))
         with pytest.raises(StoreUnavailable if answer.get("status") == 503 else StoreError, match="here"):
             here._whole(answer)
 
@@ -609,7 +586,7 @@ def test_every_error_of_the_client_has_one_of_ours() -> None:
     }
     assert {kind.__name__ for kind in exported} == EXPECTED.keys()
     with Elasticsearch("http://127.0.0.1:9") as unused:
-        here = Connection(unused, "here")
+        here = Connection(unused, Failures("here"))
         for kind in exported:
             error = made(kind)
             with pytest.raises(EXPECTED[kind.__name__]) as ours, here._translated():

@@ -6,71 +6,79 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import urlsplit
 
-import elastic_transport
 from elastic_transport.client_utils import DEFAULT
 from elasticsearch import (
     ApiError,
-    AuthorizationException,
-    BadRequestError,
+    ConflictError,
     Elasticsearch,
     NotFoundError,
     TransportError,
-    UnsupportedProductError,
 )
 from elasticsearch.helpers import streaming_bulk
 
-from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
+from py_image_dedup.errors import StoreError, StoreMismatch
+from py_image_dedup.stores.elastic.failures import OLDEST, Failures, reason_of
+from py_image_dedup.stores.elastic.indices import Document, Indices
 
-Document = dict[str, Any]
 Item = TypeVar("Item")
+Version = tuple[int, int]
+"""Of one document: what a later write has to name to replace just this one (sequence number, primary term)."""
 
-_OLDEST = 9
 _BULK_BYTES = 5 << 20
 _BULK_DOCUMENTS = 500
 _BULKS_AT_ONCE = 2  # while the server works on one, the next is put together
 _GET = 1000  # documents asked for by id at once
 _PAGE = 5000  # documents of a stream read at once
 _KEEP_ALIVE = "5m"
-_OPTIONAL = "dense_vector.hnsw_enable_early_termination"  # an index setting that not every version 9 knows
+
+
+class Login(TypedDict, total=False):
+    """How to get at a server besides its address.
+
+    ``ca_file`` names the certificate of the authority to trust, ``ca_fingerprint`` the SHA-256 of that of the authority
+    or of the server itself.  ``timeout_s`` seconds are waited for each answer.
+    """
+
+    user: str | None
+    password: str | None
+    api_key: str | None
+    ca_file: str | None
+    ca_fingerprint: str | None
+    timeout_s: float
 
 
 class Connection:
     """A server, version 9 or newer, that answers.
 
-    ``location`` are its URLs without passwords.  What was written through a connection is seen by every later read
-    through it.  All methods raise :class:`StoreError` or a subclass.
+    ``location`` are its URLs without passwords; ``indices`` what can be done to whole indices.  What was written
+    through a connection is seen by every later read through it.  All methods raise :class:`StoreError` or a subclass.
     """
 
     @classmethod
-    def open(
-        cls,
-        urls: Sequence[str],
-        *,
-        user: str | None,
-        password: str | None,
-        api_key: str | None,
-        ca_file: str | None,
-        timeout_s: float,
-    ) -> Self:
+    def open(cls, urls: Sequence[str], **login: Unpack[Login]) -> Self:
         """Connect, and check that a server of the right kind and version answers."""
-        location = ", ".join(map(_without_login, urls))
+        user, api_key = login.get("user"), login.get("api_key")
+        keys = ("elasticsearch.user", "elasticsearch.password") if user else ("elasticsearch.api_key",)
+        failures = Failures(", ".join(map(_without_login, urls)), keys if user or api_key else ())
         try:
             client = Elasticsearch(
                 list(urls),
-                basic_auth=(user, password or "") if user else None,
+                basic_auth=(user, login.get("password") or "") if user else None,
                 api_key=api_key,
-                request_timeout=timeout_s,
+                request_timeout=login.get("timeout_s", 30.0),
                 connections_per_node=64,  # one for each analysing thread
-                ca_certs=ca_file or DEFAULT,
+                ca_certs=login.get("ca_file") or DEFAULT,
+                ssl_assert_fingerprint=login.get("ca_fingerprint") or DEFAULT,
             )
         except (ValueError, OSError) as error:
             raise StoreError(
-                f"Elasticsearch at {location} can't be used: {error}; see elasticsearch.urls and elasticsearch.ca_file"
+                f"{failures.here} can't be used: {error}; see elasticsearch.urls, elasticsearch.ca_file and "
+                "elasticsearch.ca_fingerprint"
             ) from error
-        connection = cls(client, location)
+        connection = cls(client, failures)
         try:
             connection._check_version()
         except BaseException:
@@ -78,9 +86,13 @@ class Connection:
             raise
         return connection
 
-    def __init__(self, client: Elasticsearch, location: str) -> None:
-        self.location = location
+    def __init__(self, client: Elasticsearch, failures: Failures) -> None:
+        self.location = failures.location
+        self.indices = Indices(client, failures)
         self._client = client
+        self._failures = failures
+        self._translated = failures.translated
+        self._whole = failures.whole
         self._unseen: set[str] = set()  # indices written to since they were last made searchable
         self._refreshing = threading.Lock()
 
@@ -90,83 +102,26 @@ class Connection:
 
     def _check_version(self) -> None:
         """Refuse a server that is too old; one that does not let us ask is taken as it is."""
-        with self._translated(), suppress(AuthorizationException):
-            try:
-                versions = [self._client.info()["version"]["number"]]
-            except ApiError as error:
-                if error.status_code not in {404, 405}:
-                    raise
-                nodes = self._client.nodes.info(node_id="_all", metric="none")["nodes"]
-                versions = [node["version"] for node in nodes.values()]
-            for version in versions:
-                if int(version.split(".")[0]) < _OLDEST:
-                    raise StoreMismatch(f"{self._too_old()}: it is {version}; upgrade it")
-
-    def prepare(self, index: str, layout: Document, *, create: bool) -> None:
-        """Check that an index is there and carries the mark of `layout` (its ``_meta``), or make it."""
-        with self._translated():
-            found = self._client.indices.get(index=index, ignore_unavailable=True).body
-            if not found and create:
-                self._create(index, layout)
-                found = self._client.indices.get(index=index).body
-            with suppress(AuthorizationException):  # who may only read sees what is a second old
-                self._client.indices.refresh(index=index, ignore_unavailable=True)
-        if not found:
-            raise StoreMismatch(
-                f"the index {index} does not exist, and elasticsearch.auto_create_index is off: switch it on, or "
-                "choose another elasticsearch.index"
-            )
-        mark = layout["mappings"]["_meta"]
-        for state in found.values():
-            meta = state["mappings"].get("_meta", {})
-            if meta.get("application") != mark["application"]:
-                what = f"was not made by {mark['application']} 3"
-            elif meta.get("version") != mark["version"]:
-                what = f"has version {meta.get('version')}, and this program uses version {mark['version']}"
-            else:
-                continue
-            raise StoreMismatch(f"the index {index} {what}: choose another elasticsearch.index, or delete the index")
-
-    def _create(self, index: str, layout: Document) -> None:
-        settings = dict(layout["settings"]["index"])
-        while True:
-            try:
-                self._client.indices.create(index=index, settings=settings, mappings=layout["mappings"])
-            except BadRequestError as error:
-                if error.message == "resource_already_exists_exception":
-                    return  # another process was faster
-                if _OPTIONAL not in str(error) or _OPTIONAL not in settings:
-                    raise
-                del settings[_OPTIONAL]
-            else:
-                return
-
-    def change(self, index: str, properties: Document) -> None:
-        """Change fields of an index, for what is written or merged from now on; where we may not, they stay."""
-        with self._translated(), suppress(AuthorizationException):
-            self._client.indices.put_mapping(index=index, properties=properties)
-
-    def exists(self, index: str) -> bool:
-        """Tell whether an index is there, as far as we may know."""
-        with self._translated(), suppress(AuthorizationException):
-            return bool(self._client.indices.exists(index=index))
-        return False
+        for version in self.indices.software():
+            if int(version.split(".")[0]) < OLDEST:
+                raise StoreMismatch(f"{self._failures.too_old()}: it is {version}; upgrade it")
 
     def write(self, index: str, actions: Iterable[Document]) -> None:
         """Send bulk actions (``_id`` and ``_source``, or ``_op_type`` delete); one that is refused is an error."""
         with self._written(index), ThreadPoolExecutor(_BULKS_AT_ONCE) as pool:
             sent = [pool.submit(self._send, index, some) for some in parts([*actions], _BULK_DOCUMENTS)]
-            refused = [reason for one in sent for reason in one.result()]
+            refused = [error for one in sent for error in one.result()]
         if refused:
-            raise StoreError(f"{self._here()} refused {len(refused)} of the records for {index}: {refused[0]}")
+            raise self._failures.refused(len(refused), index, refused[0])
 
-    def _send(self, index: str, actions: Sequence[Document]) -> list[str]:
-        """Send actions one bulk after the other; return the reasons of those that are refused."""
+    def _send(self, index: str, actions: Sequence[Document]) -> list[Any]:
+        """Send actions one bulk after the other; return the errors of those that are refused."""
         with self._translated():
             answers = streaming_bulk(
                 self._client,
                 actions,
                 index=index,
+                require_alias=index in self.indices.aliases,  # what was deleted is not made anew, without a mapping
                 chunk_size=_BULK_DOCUMENTS,
                 max_chunk_bytes=_BULK_BYTES,
                 raise_on_error=False,
@@ -174,8 +129,8 @@ class Connection:
                 initial_backoff=0.5,
             )
             failed = [item for done, item in answers if not done]
-        errors = [answer["error"] for item in failed for answer in item.values() if "error" in answer]
-        return [_reason(error) for error in errors]  # without one: it was to be deleted and was not there
+        # What has no error was to be deleted and was not there.
+        return [answer["error"] for item in failed for answer in item.values() if "error" in answer]
 
     @contextmanager
     def _written(self, index: str) -> Iterator[None]:
@@ -193,14 +148,22 @@ class Connection:
         self, index: str, ids: Iterable[str], *, fields: Sequence[str] | None = None
     ) -> Iterator[tuple[str, Document]]:
         """Read documents, or some of their fields, by id; ids that are not there are left out."""
+        for answer in self._documents(index, ids, source_includes=fields):
+            if answer["found"]:
+                yield answer["_id"], answer["_source"]
+
+    def missing(self, index: str, ids: Iterable[str]) -> set[str]:
+        """Return those ids that no document has."""
+        return {answer["_id"] for answer in self._documents(index, ids, source=False) if not answer["found"]}
+
+    def _documents(self, index: str, ids: Iterable[str], **options: Any) -> Iterator[Document]:
         for some in parts([*dict.fromkeys(ids)], _GET):
             with self._translated():
-                answers = self._client.mget(index=index, ids=some, source_includes=fields)["docs"]
+                answers = self._client.mget(index=index, ids=some, **options)["docs"]
             for answer in answers:
                 if "error" in answer:
-                    raise StoreError(f"{self._here()} failed to read from {index}: {_reason(answer['error'])}")
-                if answer["found"]:
-                    yield answer["_id"], answer["_source"]
+                    raise self._failures.failed(0, f"failed to read from {index}: {reason_of(answer['error'])}")
+                yield answer
 
     def search(self, index: str, searches: Sequence[Document]) -> Iterator[list[Document]]:
         """Send searches together, and yield the hits of each."""
@@ -246,12 +209,84 @@ class Connection:
                 return self._page(index, None, **search)
         return answer["pit_id"], [hit["_source"] for hit in self._whole(answer)["hits"]["hits"]]
 
+    def scan(
+        self, index: str, query: Document | None = None, *, fields: Sequence[str] | None = None
+    ) -> Iterator[list[tuple[str, Document]]]:
+        """Yield all documents that match, as of this moment, page by page: ids, and all or only some fields."""
+        source = {"includes": list(fields)} if fields else fields is None
+        after = None
+        with self._translated():
+            view = self._client.open_point_in_time(index=self._searchable(index), keep_alive=_KEEP_ALIVE)["id"]
+        try:
+            while True:
+                with self._translated():
+                    answer = self._client.search(
+                        pit={"id": view, "keep_alive": _KEEP_ALIVE},
+                        size=_PAGE,
+                        query=query or {"match_all": {}},
+                        sort=["_shard_doc"],
+                        search_after=after,
+                        source=source,
+                        track_total_hits=False,
+                        allow_partial_search_results=False,
+                    ).body
+                hits = self._whole(answer)["hits"]["hits"]
+                if hits:
+                    yield [(hit["_id"], hit.get("_source", {})) for hit in hits]
+                if len(hits) < _PAGE:
+                    return
+                view, after = answer["pit_id"], hits[-1]["sort"]
+        finally:
+            with suppress(ApiError, TransportError):
+                self._client.close_point_in_time(id=view)
+
+    def read_one(self, index: str, name: str) -> tuple[Version, Document] | None:
+        """Return a document as it is this moment, not as it was last made searchable; None if it is not there."""
+        with self._translated():
+            try:
+                found = self._client.get(index=index, id=name)
+            except NotFoundError as error:
+                if "error" in error.body:  # it is the index that is not there
+                    raise
+                return None
+        return (found["_seq_no"], found["_primary_term"]), found["_source"]
+
+    def write_if(self, index: str, name: str, document: Document, replaced: Version | None) -> Version | None:
+        """Write a document in place of one version of it, or as the first; None if it is not as expected any more."""
+        expected: dict[str, Any] = {"op_type": "create"}
+        if replaced is not None:
+            expected = {"if_seq_no": replaced[0], "if_primary_term": replaced[1]}
+        with self._written(index), self._translated():
+            try:
+                done = self._client.index(index=index, id=name, document=document, require_alias=True, **expected)
+            except ConflictError:
+                return None
+        return done["_seq_no"], done["_primary_term"]
+
+    def delete_if(self, index: str, name: str, version: Version) -> None:
+        """Delete one version of a document; one that is gone or another by now is left as it is."""
+        with self._written(index), self._translated(), suppress(ConflictError):
+            self._client.delete(index=index, id=name, if_seq_no=version[0], if_primary_term=version[1])
+
     def count(self, index: str, query: Document) -> int:
         """Count the documents that match."""
         searchable = self._searchable(index)
         with self._translated():
             answer = self._client.count(index=searchable, query=query).body
         return int(self._whole(answer)["count"])
+
+    def values(self, index: str, field: str, query: Document | None = None, most: int = 1000) -> list[tuple[str, int]]:
+        """Return the values of a field in the documents that match, and in how many each is; at most so many."""
+        searchable = self._searchable(index)
+        with self._translated():
+            answer = self._client.search(
+                index=searchable,
+                size=0,
+                query=query or {"match_all": {}},
+                aggregations={"values": {"terms": {"field": field, "size": most, "order": {"_key": "asc"}}}},
+                allow_partial_search_results=False,
+            ).body
+        return [(one["key"], one["doc_count"]) for one in self._whole(answer)["aggregations"]["values"]["buckets"]]
 
     def _searchable(self, index: str) -> str:
         """Make what was written visible to searches, and give back the index."""
@@ -262,65 +297,11 @@ class Connection:
                 self._unseen.discard(index)
         return index
 
-    def _whole(self, answer: Document) -> Any:
-        """Return the answer of a search; one that leaves out a part of the index is an error, not a smaller answer."""
-        if "error" in answer:
-            raise _error_for(answer["status"])(f"{self._here()} failed a search: {_reason(answer['error'])}")
-        if answer.get("timed_out") or answer["_shards"]["failed"]:
-            raise StoreError(f"{self._here()} answered for a part of the index only; see the health of the cluster")
-        return answer
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (elastic_transport.ApiError, TransportError) as error:
-            raise self.translate(error) from error
-
-    def translate(self, error: elastic_transport.ApiError | TransportError) -> StoreError:
-        """Return the error of ours that stands for one of the client's."""
-        if isinstance(error, UnsupportedProductError):
-            return StoreMismatch(f"{self._too_old()}, or is not Elasticsearch at all; see elasticsearch.urls")
-        if isinstance(error, elastic_transport.ApiError):
-            reason = _reason(error.body.get("error") if isinstance(error.body, dict) else error.message)
-            if error.message == "media_type_header_exception":  # what version 8 says to our client
-                return StoreMismatch(f"{self._too_old()} ({reason}); upgrade it")
-            if error.meta.status in {401, 403}:
-                return StoreError(
-                    f"{self._here()} does not let us: {reason}; see elasticsearch.user, elasticsearch.password and "
-                    "elasticsearch.api_key"
-                )
-            return _error_for(error.meta.status)(f"{self._here()} answered {error.meta.status}: {reason}")
-        if isinstance(error, elastic_transport.SerializationError):
-            return StoreError(f"what {self._here()} sent, or was to be sent, is malformed: {error}")
-        cause = error.errors[0] if error.errors else error
-        return StoreUnavailable(
-            f"{self._here()} can't be reached: {cause}; see elasticsearch.host, elasticsearch.port, "
-            "elasticsearch.urls and elasticsearch.ca_file"
-        )
-
-    def _here(self) -> str:
-        return f"Elasticsearch at {self.location}"
-
-    def _too_old(self) -> str:
-        return f"the server at {self.location} is older than Elasticsearch {_OLDEST}"
-
 
 def parts(whole: Sequence[Item], size: int) -> Iterator[list[Item]]:
     """Cut a sequence into lists of at most `size`."""
     for start in range(0, len(whole), size):
         yield list(whole[start : start + size])
-
-
-def _error_for(status: int) -> type[StoreError]:
-    return StoreUnavailable if status in {429, 502, 503, 504} else StoreError
-
-
-def _reason(error: Any) -> str:
-    """Return the innermost reason that the server gives."""
-    while isinstance(error, dict) and isinstance(error.get("caused_by"), dict):
-        error = error["caused_by"]
-    return str(error.get("reason") or error.get("type")) if isinstance(error, dict) else str(error)
 
 
 def _without_login(url: str) -> str:

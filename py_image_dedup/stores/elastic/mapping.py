@@ -17,8 +17,13 @@ from py_image_dedup.stores.interface import Thumbnail
 
 Document = dict[str, Any]
 
-META: Final = {"application": "py-image-dedup", "version": 1}
-"""Marks an index as ours; raise the version when an index made before can't be used any more."""
+APPLICATION: Final = "py-image-dedup"
+META: Final = {"application": APPLICATION, "version": 1}
+"""Marks an index as ours.
+
+Where an index made before can't be used any more, give its layout a mark with the next version, and let
+:func:`renewed` turn its documents into those of the new one.
+"""
 
 FACTS: Final = [field.name for field in fields(Facts)]
 
@@ -95,6 +100,59 @@ LOOKS: Final[Document] = {
         },
     },
 }
+
+
+LEASES: Final[Document] = {
+    "settings": {"index": {"number_of_shards": 1}},
+    "mappings": {
+        "dynamic": "strict",
+        "_meta": META,
+        "properties": {
+            "origin": {"type": "keyword"},
+            "token": _UNSEARCHED,
+            "host": _UNSEARCHED,
+            "pid": {"type": "long", "index": False},
+            "since": _UNSEARCHED,
+            "machine": _UNSEARCHED,
+            "started": _UNSEARCHED,
+        },
+    },
+}
+
+PARTS: Final = {"files": FILES, "contents": CONTENTS, "looks": LOOKS, "leases": LEASES}
+"""The indices, by the end of their names."""
+
+
+def lease_id(origin: str) -> str:
+    """Return the id of the document of an origin's lease."""
+    return hashlib.sha256(_raw(origin)).hexdigest()
+
+
+def version(layout: Document) -> int:
+    """Return the version of a layout."""
+    return int(layout["mappings"]["_meta"]["version"])
+
+
+def renewed(document: Document) -> Document:
+    """Return a document of an older layout, as read back, in the present one.
+
+    The server leaves the vector out of what it gives back: it is made again.
+    """
+    if "signature_bytes" not in document:
+        return document
+    vector = b64decode(document["signature_bytes"])
+    return without_vector(document) | ({"signature": vector.hex()} if any(vector) else {})
+
+
+def without_vector(document: Document) -> Document:
+    """Return a content's document without what is searched."""
+    return {name: value for name, value in document.items() if name != "signature"}
+
+
+def without_signature(document: Document) -> Document:
+    """Return a content's document that says that it has to be analysed anew."""
+    kept = {name: value for name, value in without_vector(document).items() if name != "signature_bytes"}
+    return kept | {"signature_version": 0}
 
 
 def look_id(a: str, b: str) -> str:

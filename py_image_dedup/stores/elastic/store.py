@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
-from typing import Self
+from typing import Self, Unpack
 
 import numpy as np
 
@@ -14,8 +16,10 @@ from py_image_dedup import signature
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.signature import Signature, turned
 from py_image_dedup.stores.elastic import mapping
-from py_image_dedup.stores.elastic.connection import Connection, Document, parts
-from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
+from py_image_dedup.stores.elastic.connection import Connection, Login, parts
+from py_image_dedup.stores.elastic.indices import Document
+from py_image_dedup.stores.elastic.lease import Leases
+from py_image_dedup.stores.interface import Lease, Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import matches
 
 _PAGE = 5000  # signatures read at once
@@ -29,7 +33,7 @@ _HITS = 20_000  # at most in one answer
 
 
 class ElasticStore:
-    """Files of one origin, contents, and looks, in three indices of an Elasticsearch server.
+    """Files of one origin, contents, looks and leases, in four indices of an Elasticsearch server.
 
     ``legacy_index`` is the name of an index of py-image-dedup 2 that is there and is left alone, or None.
     """
@@ -42,27 +46,21 @@ class ElasticStore:
         index: str,
         origin: str,
         auto_create_index: bool,
-        user: str | None = None,
-        password: str | None = None,
-        api_key: str | None = None,
-        ca_file: str | None = None,
-        timeout_s: float = 30.0,
+        **login: Unpack[Login],
     ) -> Self:
-        """Connect, and check or create the indices ``<index>-files``, ``<index>-contents`` and ``<index>-looks``.
+        """Connect, and check or create the indices ``<index>-files`` and so on (see :data:`mapping.PARTS`).
 
-        `timeout_s` seconds are waited for each answer.  Raises :class:`StoreUnavailable` when no server can be
+        Raises :class:`StoreUnavailable` when no server can be
         reached, :class:`StoreMismatch` when it is too old, is something else, or its indices of these names are not
         ours or missing, and :class:`StoreError` when it refuses.
         """
-        connection = Connection.open(
-            urls, user=user, password=password, api_key=api_key, ca_file=ca_file, timeout_s=timeout_s
-        )
+        connection = Connection.open(urls, **login)
         try:
-            for part, layout in (("files", mapping.FILES), ("contents", mapping.CONTENTS), ("looks", mapping.LOOKS)):
-                connection.prepare(f"{index}-{part}", layout, create=auto_create_index)
+            for part, layout in mapping.PARTS.items():
+                connection.indices.prepare(f"{index}-{part}", layout, create=auto_create_index)
             if connection.count(f"{index}-contents", {"match_all": {}}) >= _GRAPH_FROM:
-                connection.change(f"{index}-contents", mapping.GRAPH)
-            legacy = index if connection.exists(index) else None
+                connection.indices.change(f"{index}-contents", mapping.GRAPH)
+            legacy = index if connection.indices.exists(index) else None
             return cls(connection, index, origin=origin, legacy_index=legacy)
         except BaseException:
             connection.close()
@@ -71,7 +69,8 @@ class ElasticStore:
     def __init__(self, connection: Connection, index: str, *, origin: str, legacy_index: str | None = None) -> None:
         self.legacy_index = legacy_index
         self._connection = connection
-        self._files, self._contents, self._looks = (f"{index}-{part}" for part in ("files", "contents", "looks"))
+        self._files, self._contents, self._looks, leases = (f"{index}-{part}" for part in mapping.PARTS)
+        self._leases = Leases(connection, leases)
         self._origin = origin
         self._of_origin = {"term": {"origin": mapping.encode_path(origin)}}
 
@@ -253,6 +252,19 @@ class ElasticStore:
         self._connection.write(
             self._looks, ({"_id": mapping.look_id(look.a, look.b), "_source": asdict(look)} for look in looks)
         )
+
+    def lease(self, note: Callable[[str], None]) -> AbstractContextManager[Lease]:
+        """Hold the right to work on the files of this origin; see :mod:`~py_image_dedup.stores.elastic.lease`."""
+        return self._leases.of(self._origin, note)
+
+    def elsewhere(self, contents: Collection[str]) -> dict[str, int]:
+        """Return how many files with one of these contents other origins have, by origin."""
+        found: Counter[str] = Counter()
+        if self._connection.count(self._files, {"bool": {"must_not": self._of_origin}}):
+            for some in parts([*contents], _PAGE):
+                theirs = {"bool": {"filter": {"terms": {"content": some}}, "must_not": self._of_origin}}
+                found.update(dict(self._connection.values(self._files, "origin", theirs)))
+        return {mapping.decode_path(origin): files for origin, files in found.items()}
 
     def status(self) -> StoreStatus:
         """Count files of this origin and contents of all."""
