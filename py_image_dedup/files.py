@@ -239,7 +239,7 @@ class FolderSet:
 
 
 def missing_folders(folder: str) -> list[str]:
-    """Return the folders, topmost first, that have to be made for this one to be there."""
+    """Return the folders, topmost first, that have to be made for this one (an absolute path) to be there."""
     missing: list[str] = []
     while not os.path.lexists(folder):
         missing.insert(0, folder)

@@ -265,7 +265,9 @@ def test_undo_and_history_of_a_real_run(command: Command, album: Path, tmp_path:
     assert "Brought back 2 files" in done.out
     assert whole(album) == before
     assert " yes" in command.run("history").out
-    assert "nothing to take back" in command.run("undo").out
+    for arguments in ((), (name,), ("--file", album / "sent")):
+        assert "nothing to take back" in command.run("undo", *arguments).out
+    assert command.run("history").out.count(" undo ") == 1
     again = command.run("deduplicate", album)
     assert again.code == 0
     assert len(again.groups()) == 1
@@ -308,6 +310,23 @@ def test_undo_says_what_was_deleted_and_asks_for_the_rest(command: Command, albu
     assert done.code == 5
     assert (album / "b.jpg").read_bytes() == b"one"
     assert not moved.exists()
+
+
+def test_one_file_of_an_earlier_run_comes_back(command: Command, album: Path, tmp_path: Path) -> None:
+    """By its old path a file is found in the last run that moved it; what a later run did stays done."""
+    command.run("deduplicate", album, "--target", tmp_path / "t", "--no-dry-run")
+    photo = album / "other.jpg"
+    pictures.photo(8, (320, 240)).save(photo)
+    shutil.copyfile(photo, album / "other copy.jpg")
+    command.run("deduplicate", album, "--target", tmp_path / "t", "--no-dry-run")
+    shown = command.run("undo", "--dry-run", "--file", album / "sent/small.jpg")
+    assert f"take back: move: {album}/sent/small.jpg" in shown.out
+    assert not (album / "sent/small.jpg").exists()
+    done = command.run("undo", "--file", "../album/sent/small.jpg", "--file", tmp_path / "nothing.jpg")
+    assert done.code == 0, done.err
+    assert "Brought back 1 files" in done.out
+    assert (album / "sent/small.jpg").exists()
+    assert sorted(path.name[:5] for path in album.rglob("*.jpg")) == ["a.jpg", "other", "small"]
 
 
 def test_unknown_and_ambiguous_runs(command: Command, album: Path, tmp_path: Path) -> None:

@@ -53,39 +53,46 @@ def undo(run: str | None, *, paths: tuple[str, ...], dry_run: bool, yes: bool, *
     there now is overwritten. Deleted files can't be brought back.
     """
     from py_image_dedup import actions, journal
+    from py_image_dedup.files import printable
     from py_image_dedup.history import print_to_undo, print_undone
 
     state_directory = load(folders=(), **options).settings.state_directory
     only = [os.path.abspath(path) for path in paths]
     if dry_run:
-        if chosen := _to_undo(run, state_directory):
+        if chosen := _to_undo(run, state_directory, only):
             print_to_undo(chosen, actions.chosen(chosen, only), open_console())
             _tell_deleted(actions.deleted(chosen, only))
         return 0
     with journal.acting(state_directory):
         for left in actions.settle(state_directory):
-            click.echo(f"Note: {left.act.path}: {left.detail}", err=True)
-        if (chosen := _to_undo(run, state_directory)) is None:
+            click.echo(f"Note: {printable(left.act.path)}: {printable(left.detail)}", err=True)
+        if (chosen := _to_undo(run, state_directory, only)) is None:
             return 0
         deleted = actions.deleted(chosen, only)
         _tell_deleted(deleted)
-        if deleted and actions.chosen(chosen, only) and not yes:
+        if not actions.chosen(chosen, only):
+            return EXIT_REFUSED
+        if deleted and not yes:
             _confirm_rest(len(deleted))
         undone = actions.undo_whole(chosen, state_directory, only=only)
     print_undone(undone, open_console())
     return EXIT_REFUSED if deleted or any(one.result is not actions.Result.DONE for one in undone) else 0
 
 
-def _to_undo(name: str | None, state_directory: str) -> Run | None:
-    """Return the run that is named, or the last that can be taken back; says so where there is none."""
-    from py_image_dedup import journal
+def _to_undo(name: str | None, state_directory: str, only: Sequence[str]) -> Run | None:
+    """Return the run that is named, or the last that can be taken back; says so where there is nothing to take back."""
+    from py_image_dedup import actions, journal
 
     known = journal.runs(state_directory)
-    run = _named(name, known) if name else journal.last_to_undo(known)
-    if run is None:
+    if name is None:
+        run = next((run for run in reversed(known) if actions.chosen(run, only)), None)
+    else:
+        run = _named(name, known)
+        if run.kind == journal.UNDO:
+            raise UsageError(f"{run.id} took back another run; to act again, run deduplicate again")
+    if run is None or not (actions.chosen(run, only) or actions.deleted(run, only)):
         click.echo("There is nothing to take back.")
-    elif run.kind == journal.UNDO:
-        raise UsageError(f"{run.id} took back another run; to act again, run deduplicate again")
+        return None
     return run
 
 

@@ -78,7 +78,7 @@ class Run:
         return [
             act
             for act in self.acts.values()
-            if act.state is State.DONE and act.action != "delete" and act.id not in self.undone
+            if self.kind != UNDO and act.state is State.DONE and act.action != "delete" and act.id not in self.undone
         ]
 
 
@@ -97,7 +97,7 @@ def runs(state_directory: str) -> list[Run]:
 
 def last_to_undo(known: list[Run]) -> Run | None:
     """Return the last run of which something can still be taken back."""
-    return next((run for run in reversed(known) if run.kind != UNDO and run.to_undo()), None)
+    return next((run for run in reversed(known) if run.to_undo()), None)
 
 
 def unsettled(state_directory: str) -> Iterator[Run]:
