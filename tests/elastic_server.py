@@ -39,7 +39,7 @@ class ElasticServer:
     """
 
     def __init__(self, options: Mapping[str, str] | None = None, *, version: str = VERSION, heap: str = "512m") -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._java = find_java()
         self._options = dict(options or {})
@@ -254,7 +254,8 @@ def _give(folder: Path, user: int, group: int) -> None:
             os.chown(os.path.join(parent, name), user, group)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

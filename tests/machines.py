@@ -13,6 +13,7 @@ class Machine(Command):
     """A machine with a home of its own, on a server that others use too."""
 
     def __init__(self, home: Path, *, origin: str, url: str, index: str) -> None:
+        """`url`: one address, or several with commas between."""
         super().__init__(home)
         self.environment |= {
             "PY_IMAGE_DEDUP_ORIGIN": origin,

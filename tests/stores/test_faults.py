@@ -1,0 +1,325 @@
+"""A real cluster of three nodes that are killed, cut off and filled up: no answer is a part of the truth.
+
+After each fault the disk is as the reports say, and the next run ends what the one before could not.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cluster as three
+import pictures
+import pytest
+from cluster import Cluster
+from command import Finished
+from forwarder import forwarder
+from machines import Machine, after, fill, tree
+from records import file, record, records, signatures
+
+from py_image_dedup.errors import StoreError, StoreUnavailable
+from py_image_dedup.model import Record
+from py_image_dedup.stores.elastic import ElasticStore
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+Open = Callable[..., ElasticStore]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Cluster]:
+    with three.running() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared: Cluster) -> Iterator[Cluster]:
+    """The cluster, whole, whatever the test before has done to it."""
+    shared.heal()
+    yield shared
+    shared.heal()
+
+
+@pytest.fixture
+def index(cluster: Cluster) -> Iterator[str]:
+    name = f"faults-{uuid.uuid4().hex}"
+    yield name
+    cluster.heal()
+    for one in cluster.ask("GET", "/_alias"):
+        if one.startswith(name):
+            cluster.ask("DELETE", f"/{one}")
+
+
+@pytest.fixture
+def open_store(cluster: Cluster, index: str) -> Iterator[Open]:
+    opened: list[ElasticStore] = []
+
+    def open_one(urls: list[str] | None = None, **options: Any) -> ElasticStore:
+        fixed: dict[str, Any] = {"index": index, "origin": "here", "auto_create_index": True, "timeout_s": 10}
+        opened.append(ElasticStore.open(urls=urls or cluster.urls, **(fixed | options)))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def nas(cluster: Cluster, index: str, tmp_path: Path) -> Machine:
+    machine = Machine(tmp_path / "nas", origin="nas", url=",".join(cluster.urls), index=index)
+    machine.environment["PY_IMAGE_DEDUP_ELASTICSEARCH_TIMEOUT"] = "10s"
+    return machine
+
+
+def until(true: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for something to come true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
+
+
+class Reader(threading.Thread):
+    """Asks again and again: each answer is right or refused, and never a part."""
+
+    def __init__(self, store: ElasticStore, hashes: list[str], expected: object, over: threading.Event) -> None:
+        super().__init__()
+        self._store, self._hashes, self._expected, self._over = store, hashes, expected, over
+        self.right = 0
+        self.wrong: list[object] = []
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            try:
+                pairs = sorted(self._store.similar(self._hashes, within=1.0))
+                paths = [one.path for one in self._store.files(["/photos"])]
+                answer = (pairs, paths, len(self._store.facts(self._hashes)))
+            except StoreError:
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is wrong
+                self.wrong.append(error)
+                return
+            if answer == self._expected:
+                self.right += 1
+            else:
+                self.wrong.append(answer)
+
+
+def test_a_node_is_killed_while_others_write_and_read(cluster: Cluster, open_store: Open, index: str) -> None:
+    """What was acknowledged is there, what could not be written is an error, and no reader is told a part only."""
+    store = open_store()
+    old = records(list(signatures(200, seed=1)))
+    store.put(old)
+    hashes = [one.file.content for one in old]
+    true = sorted(store.similar(hashes, within=1.0))
+    cluster.settle()
+    victim = cluster.holder(f"{index}-contents")
+    batches = [[record(f"/new/{batch}/{number}") for number in range(50)] for batch in range(40)]
+    written: list[list[Record]] = []
+    failed: list[list[Record]] = []
+    over = threading.Event()
+    expected = (true, [one.path for one in store.files(["/photos"])], len(hashes))
+    reader = Reader(open_store(), hashes, expected, over)
+    reader.start()
+    for number, batch in enumerate(batches):
+        if number == 10:
+            victim.kill()
+        try:
+            store.put(batch)
+            written.append(batch)
+        except StoreError:
+            failed.append(batch)
+    reader.right = 0
+    until(lambda: reader.right > 3 or reader.wrong)
+    over.set()
+    reader.join()
+    assert reader.wrong == []
+    assert len(written) > 10
+
+    victim.start(wait=False)
+    cluster.settle()
+    there = {one.path for one in store.files(["/new"])}
+    assert {one.file.path for batch in written for one in batch} <= there
+    for batch in failed:
+        store.put(batch)
+    assert [one.path for one in store.files(["/new"])] == sorted(one.file.path for batch in batches for one in batch)
+
+
+def test_the_master_is_lost_while_files_are_moved(cluster: Cluster, nas: Machine, tmp_path: Path) -> None:
+    """A run that acts goes on, or stops, and says which of the two; the next one does the rest."""
+    album, target = fill(tmp_path / "album", range(60)), tmp_path / "target"
+    before = tree(album)
+    act = ["deduplicate", "--no-dry-run", "--target", str(target), "--json", str(tmp_path / "plan.json"), str(album)]
+    process = nas.start(*act)
+    until(lambda: target.exists() or process.poll() is not None)
+    master = cluster.master()
+    master.kill()
+    out, err = process.communicate(timeout=240)
+    assert process.returncode in {0, 5}, err
+    first = Finished(process.returncode, out, err, json.loads((tmp_path / "plan.json").read_text()))
+    assert tree(album, target) == after(before, first)
+    second = nas.run("deduplicate", "--no-dry-run", "--target", target, album)  # the other two have a new master
+    assert second.code == 0, second.err
+    assert tree(album, target) == after(before, first, second)
+    assert first.counts["moved"] + second.counts["moved"] == 60
+    master.start(wait=False)
+    cluster.settle()
+
+
+def test_a_node_that_hangs_costs_time_but_no_truth(cluster: Cluster, open_store: Open, index: str) -> None:
+    """A stopped node answers nothing: in time there is an error or the whole answer, and later all is well."""
+    store = open_store(timeout_s=2)
+    some = [record(f"/a/{number:03}") for number in range(100)]
+    store.put(some)
+    cluster.settle()
+    hanging = cluster.holder(f"{index}-files")
+    hanging.sleep(on=True)
+    try:
+        outcomes: list[str] = []
+        end = time.monotonic() + 40
+        while time.monotonic() < end and outcomes[-3:] != ["whole"] * 3:
+            started = time.monotonic()
+            try:
+                assert len(list(store.files(["/a"]))) == 100
+                outcomes.append("whole")
+            except StoreUnavailable:
+                outcomes.append("unavailable")
+            assert time.monotonic() - started < 15
+    finally:
+        hanging.sleep(on=False)
+    assert outcomes[-3:] == ["whole"] * 3, outcomes
+    cluster.settle()
+    assert len(list(store.files(["/a"]))) == 100
+
+
+def test_slow_answers(cluster: Cluster, open_store: Open) -> None:
+    """Slower than the timeout is an error; slow, but in time, is the whole truth."""
+    open_store().put([record("/a/1")])
+    with forwarder(cluster.urls[0], delay_s=0.4) as (url, _):
+        assert open_store([url]).known(["/a/1"]) == {"/a/1": file("/a/1")}
+        with pytest.raises(StoreUnavailable, match="timed out"):
+            open_store([url], timeout_s=0.2)
+
+
+def watermarks(cluster: Cluster, free: str | None) -> None:
+    """Let disks with less than so much free space count as full; None as before."""
+    disk = "cluster.routing.allocation.disk"
+    settings = {f"{disk}.watermark.{name}": free for name in ("low", "high", "flood_stage")}
+    settings |= {f"{disk}.watermark.flood_stage.max_headroom": None, f"{disk}.threshold_enabled": free and "true"}
+    settings["cluster.info.update.interval"] = free and "10s"
+    cluster.ask("PUT", "/_cluster/settings", {"persistent": settings})
+
+
+def test_a_full_disk_of_the_server(cluster: Cluster, nas: Machine, index: str, tmp_path: Path) -> None:
+    """Past the flood stage nothing is written, nothing is moved, and the message says why; then all goes on."""
+    album, target = fill(tmp_path / "album", range(5)), tmp_path / "target"
+    before = tree(album)
+    assert nas.run("analyse", album).code == 0
+    blocks = f"/{index}-leases/_settings/index.blocks*?flat_settings=true"
+    watermarks(cluster, "100pb")
+    try:
+        until(lambda: "true" in json.dumps(cluster.ask("GET", blocks)))
+        acting = ["deduplicate", "--no-dry-run", "--target", str(target), str(album)]
+        for arguments in (["analyse", str(album)], acting):
+            full = nas.run(*arguments)
+            assert full.code == 4, full.out
+            assert "its disk is full: make room there" in full.err
+        assert tree(album, target) == before
+    finally:
+        watermarks(cluster, None)
+    until(lambda: "true" not in json.dumps(cluster.ask("GET", blocks)))
+    run = nas.run("deduplicate", "--no-dry-run", "--target", target, album)
+    assert run.code == 0, run.err
+    assert tree(album, target) == after(before, run)
+
+
+def test_a_red_shard(cluster: Cluster, nas: Machine, open_store: Open, index: str, tmp_path: Path) -> None:
+    """An index whose only copy is on a node that is down is not taken for an empty one; with the node all is back."""
+    album, target = fill(tmp_path / "album", range(5)), tmp_path / "target"
+    before = tree(album)
+    assert nas.run("analyse", album).code == 0
+    for part in ("files", "contents", "looks", "leases"):
+        cluster.ask("PUT", f"/{index}-{part}/_settings", {"index.number_of_replicas": 0})
+    cluster.settle()
+    store = open_store(origin="nas")
+    (first, *_) = list(store.files([str(album)]))
+    down = cluster.holder(f"{index}-contents")
+    down.kill()
+    until(lambda: cluster.ask("GET", "/_cluster/health?wait_for_nodes=2&timeout=1s")["status"] == "red")
+    reads: list[Callable[[], object]] = [
+        lambda: store.known([first.path]),
+        lambda: store.facts([first.content]),
+        lambda: store.has_content(first.content),
+        lambda: store.content(first.content),
+        lambda: list(store.similar([first.content], within=0.1)),
+        store.status,
+    ]
+    for read in reads:
+        with pytest.raises(StoreError):
+            read()
+    for arguments in (["analyse", str(album)], ["deduplicate", "--no-dry-run", "--target", str(target), str(album)]):
+        red = nas.run(*arguments)
+        assert red.code == 4, red.out
+        assert "Error: Elasticsearch at" in red.err
+    assert tree(album, target) == before
+    down.start(wait=False)
+    cluster.settle()
+    run = nas.run("deduplicate", "--no-dry-run", "--target", target, album)
+    assert (run.code, run.counts["analysed"], run.counts["moved"]) == (0, 0, 5), run.err
+    assert tree(album, target) == after(before, run)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """So many pictures that their records are written in two parts."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(1400):
+        (folder / f"{number:04}.jpg").write_bytes(pictures.encode(pictures.photo(number, (64, 48)), quality=85))
+    return folder
+
+
+def counted(cluster: Cluster, index: str) -> int:
+    """Return how many files are recorded."""
+    try:
+        cluster.ask("POST", f"/{index}-files/_refresh")
+        return int(cluster.ask("GET", f"/{index}-files/_count")["count"])
+    except OSError:
+        return 0
+
+
+def test_the_index_is_deleted_under_a_run(cluster: Cluster, nas: Machine, index: str, many: Path) -> None:
+    """The run ends with an error, no index of another kind is left in place, and the next run begins anew."""
+    process = nas.start("analyse", many)
+    until(lambda: counted(cluster, index) >= 1000 or process.poll() is not None)
+    for name in cluster.ask("GET", "/_alias"):
+        if name.startswith(index):
+            cluster.ask("DELETE", f"/{name}")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 4, out + err
+    assert "no such index" in err or "does not exist" in err or "not an alias" in err
+    assert [name for name in cluster.ask("GET", "/_alias") if name.startswith(index)] == []
+    assert nas.run("analyse", many).code == 0
+    assert counted(cluster, index) == 1400
+
+
+def test_a_run_that_was_killed_half_way_is_taken_up(cluster: Cluster, nas: Machine, index: str, many: Path) -> None:
+    """What was written before SIGKILL is not analysed again; the lease is taken over without a wait."""
+    process = nas.start("analyse", many)
+    until(lambda: counted(cluster, index) >= 1000 or process.poll() is not None)
+    process.kill()
+    process.communicate()
+    written = counted(cluster, index)
+    assert 1000 <= written < 1400
+    started = time.monotonic()
+    run = nas.run("deduplicate", many)
+    assert run.code == 0, run.err
+    assert "Waiting" not in run.err
+    assert time.monotonic() - started < 60
+    assert (run.counts["files"], run.counts["unchanged"]) == (1400, written)
+    assert counted(cluster, index) == 1400
