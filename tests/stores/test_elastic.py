@@ -298,8 +298,8 @@ def test_a_graph_is_made_when_there_is_much_to_search(
     hashes = [one.file.content for one in some]
 
     def kind() -> str:
-        state = client.indices.get_mapping(index=contents)[contents]["mappings"]["properties"]["signature"]
-        return str(state["index_options"]["type"])
+        (state,) = client.indices.get_mapping(index=contents).values()
+        return str(state["mappings"]["properties"]["signature"]["index_options"]["type"])
 
     store = open_store()
     assert kind() == "flat"
