@@ -252,7 +252,10 @@ class Pipeline:
             if inode is None or (inode.size, inode.mtime_ns) != (file.size, file.mtime_ns):
                 self._tally.skip(Skipped(file.path, "changed since it was analysed"))
                 continue
-            known = facts[file.content]
+            known = facts.get(file.content)
+            if known is None:
+                self._tally.skip(Skipped(file.path, "what is in it is not recorded any more: it has to be analysed"))
+                continue
             if not self._settings.analysis.use_exif_data:
                 known = replace(known, exif_count=0)
             candidate = Candidate(file, known, self._root_of(file.path), inode.links)

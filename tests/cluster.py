@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -35,9 +37,11 @@ class Node(ElasticServer):
 
 
 class Cluster:
-    """Three nodes.  ``nodes[i].url`` is the address of one; ``urls`` are all."""
+    """Three nodes, by name.  ``urls`` are the addresses of all; snapshots may be stored below ``backups``."""
 
     def __init__(self) -> None:
+        self.backups = tempfile.mkdtemp(prefix="backups-")
+        os.chmod(self.backups, 0o777)  # the nodes may run as another user
         ports = [free_port() for _ in range(NODES)]
         seeds = ",".join(f"127.0.0.1:{port}" for port in ports)
         names = [f"node-{number}" for number in range(NODES)]
@@ -51,6 +55,7 @@ class Cluster:
                     "discovery.seed_hosts": seeds,
                     "cluster.initial_master_nodes": ",".join(names),
                     "transport.port": str(port),
+                    "path.repo": self.backups,
                     # A node that is gone is to be missed soon.
                     "cluster.fault_detection.leader_check.interval": "1s",
                     "cluster.fault_detection.leader_check.timeout": "2s",
@@ -58,7 +63,8 @@ class Cluster:
                     "cluster.fault_detection.follower_check.interval": "1s",
                     "cluster.fault_detection.follower_check.timeout": "2s",
                     "cluster.fault_detection.follower_check.retry_count": "2",
-                }
+                },
+                short_lived=True,
             )
 
     @property
@@ -78,6 +84,7 @@ class Cluster:
         """End all nodes and remove their data."""
         for node in self.nodes.values():
             node.stop()
+        shutil.rmtree(self.backups, ignore_errors=True)
 
     def heal(self) -> None:
         """Start and wake whatever a test has left dead or asleep."""
@@ -99,11 +106,23 @@ class Cluster:
         raise AssertionError(f"the cluster did not become {status}: {self.ask('GET', '/_cluster/health')}")
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        """Send a request to any node that answers."""
+        """Send a request to the first node that does as it is told."""
+        refused = OSError("there is no node")
         for node in self.nodes.values():
-            with contextlib.suppress(OSError):
+            try:
                 return node.ask(method, path, body, seconds=30)
-        raise OSError("no node answers")
+            except OSError as error:
+                refused = error
+        raise refused
+
+    def remove(self, index: str) -> None:
+        """Delete all indices of one set: those whose names begin so."""
+        for name in self.indices(index):
+            self.ask("DELETE", f"/{name}")
+
+    def indices(self, index: str) -> list[str]:
+        """Return the names of the indices that begin so."""
+        return sorted(name for name in self.ask("GET", "/_alias") if name.startswith(index))
 
     def master(self) -> Node:
         """Return the node that leads."""
