@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cluster as three
 import documented
@@ -85,29 +85,51 @@ def until(true: Callable[[], object], seconds: float = 60) -> None:
 
 
 class Reader(threading.Thread):
-    """Asks again and again: each answer is right or refused, and never a part."""
+    """Asks the same again and again meanwhile: each answer is as the first, or refused, and never a part."""
 
-    def __init__(self, store: ElasticStore, hashes: list[str], expected: object, over: threading.Event) -> None:
+    def __init__(self, store: ElasticStore, below: str) -> None:
         super().__init__()
-        self._store, self._hashes, self._expected, self._over = store, hashes, expected, over
-        self.right = 0
-        self.wrong: list[object] = []
+        files = list(store.files([below]))
+        paths, hashes = [one.path for one in files], [one.content for one in files]
+        self._questions: list[Callable[[], object]] = [
+            lambda: sorted(store.similar(hashes, within=1.0)),
+            lambda: list(store.files([below])),
+            lambda: store.known(paths),
+            lambda: store.facts(hashes),
+        ]
+        self._true = [ask() for ask in self._questions]
+        self._over = threading.Event()
+        self._told: set[int] = set()
+        self._wrong: list[object] = []
 
     def run(self) -> None:
         while not self._over.is_set():
-            try:
-                pairs = sorted(self._store.similar(self._hashes, within=1.0))
-                paths = [one.path for one in self._store.files(["/photos"])]
-                answer = (pairs, paths, len(self._store.facts(self._hashes)))
-            except StoreError:
-                continue
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is wrong
-                self.wrong.append(error)
-                return
-            if answer == self._expected:
-                self.right += 1
-            else:
-                self.wrong.append(answer)
+            for number, ask in enumerate(self._questions):
+                try:
+                    answer = ask()
+                except StoreError:
+                    continue
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is wrong
+                    answer = error
+                if answer == self._true[number]:
+                    self._told.add(number)
+                else:
+                    self._wrong.append(answer)
+
+    def is_answered(self) -> None:
+        """Return when each question was answered once more."""
+        self._told.clear()
+        until(lambda: len(self._told) == len(self._questions) or self._wrong)
+
+    def __enter__(self) -> Self:
+        self.start()
+        self.is_answered()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+        assert self._wrong == []
 
 
 def test_a_node_is_killed_while_others_write_and_read(cluster: Cluster, open_store: Open, index: str) -> None:
@@ -115,30 +137,21 @@ def test_a_node_is_killed_while_others_write_and_read(cluster: Cluster, open_sto
     store = open_store()
     old = records(list(signatures(200, seed=1)))
     store.put(old)
-    hashes = [one.file.content for one in old]
-    true = sorted(store.similar(hashes, within=1.0))
     cluster.settle()
     victim = cluster.holder(f"{index}-contents")
     batches = [[record(f"/new/{batch}/{number}") for number in range(50)] for batch in range(40)]
     written: list[list[Record]] = []
     failed: list[list[Record]] = []
-    over = threading.Event()
-    expected = (true, [one.path for one in store.files(["/photos"])], len(hashes))
-    reader = Reader(open_store(), hashes, expected, over)
-    reader.start()
-    for number, batch in enumerate(batches):
-        if number == 10:
-            victim.kill()
-        try:
-            store.put(batch)
-            written.append(batch)
-        except StoreError:
-            failed.append(batch)
-    reader.right = 0
-    until(lambda: reader.right > 3 or reader.wrong)
-    over.set()
-    reader.join()
-    assert reader.wrong == []
+    with Reader(open_store(), "/photos") as reader:
+        for number, batch in enumerate(batches):
+            if number == 10:
+                victim.kill()
+            try:
+                store.put(batch)
+                written.append(batch)
+            except StoreError:
+                failed.append(batch)
+        reader.is_answered()
     assert len(written) > 10
 
     victim.start(wait=False)
@@ -176,7 +189,9 @@ def test_what_befalls_the_server_while_files_are_moved_costs_none(
     first = Finished(process.returncode, out, err, json.loads(plan.read_text()))
     assert first.counts["moved"] == 60
     assert tree(album, target) == after(before, first)
-    assert ("The files that went are still recorded" in err) == (strike is not lose_the_master), err
+    assert "Traceback" not in err
+    if strike is not lose_the_master:  # a new one may be there in time
+        assert "The files that went are still recorded" in err
 
     cluster.heal()
     second = nas.run("deduplicate", "--no-dry-run", "--target", target, album)
@@ -272,8 +287,6 @@ def test_a_red_shard(cluster: Cluster, nas: Machine, open_store: Open, index: st
     store = open_store(origin="nas")
     (first, *_) = list(store.files([str(album)]))
     down = cluster.holder(f"{index}-contents")
-    down.kill()
-    until(lambda: cluster.ask("GET", "/_cluster/health")["status"] == "red")
     reads: list[Callable[[], object]] = [
         lambda: store.known([first.path]),
         lambda: store.facts([first.content]),
@@ -282,16 +295,20 @@ def test_a_red_shard(cluster: Cluster, nas: Machine, open_store: Open, index: st
         lambda: list(store.similar([first.content], within=0.1)),
         store.status,
     ]
-    for read in reads:
-        with pytest.raises(StoreError):
-            read()
-    for arguments in (["analyse", str(album)], ["deduplicate", "--no-dry-run", "--target", str(target), str(album)]):
-        red = nas.run(*arguments)
-        assert red.code == 4, red.out
-        assert "Error: Elasticsearch at" in red.err
-    assert tree(album, target) == before
-    down.start(wait=False)
-    cluster.settle()
+    with Reader(open_store(origin="nas"), str(album)) as reader:
+        down.kill()
+        until(lambda: cluster.ask("GET", "/_cluster/health")["status"] == "red")
+        for read in reads:
+            with pytest.raises(StoreError):
+                read()
+        for arguments in (["analyse"], ["deduplicate", "--no-dry-run", "--target", str(target)]):
+            red = nas.run(*arguments, album)
+            assert red.code == 4, red.out
+            assert "Error: Elasticsearch at" in red.err
+        assert tree(album, target) == before
+        down.start(wait=False)
+        cluster.settle()
+        reader.is_answered()
     run = nas.run("deduplicate", "--no-dry-run", "--target", target, album)
     assert (run.code, run.counts["analysed"], run.counts["moved"]) == (0, 0, 5), run.err
     assert tree(album, target) == after(before, run)
