@@ -55,17 +55,16 @@ class Outages:
         self._cluster, self._home = cluster, home
         self._chance = random.Random(seed)
         self._rounds = 0
-        self._begin(_PICTURES)
+        self._begin()
         started = time.monotonic()
         assert self._start(self._machine("nas")).wait(120) == 0
         self._undisturbed_s = time.monotonic() - started
 
     def strike(self, strike: Strike) -> None:
         """Let something happen at any moment of a run, and the next run end its work."""
-        self._begin(_PICTURES)
+        self._begin()
         process = self._start(self._machine("nas"))
-        time.sleep(self._chance.random() * self._undisturbed_s)
-        self.counts["before the first act" if not tree(self._target) else "later"] += 1
+        self._wait(process)
         strike(self._cluster, self._index, self._chance)
         first = self._ended(process, self._machine("nas"))
         assert first.code in {0, 4, 5}, first.err
@@ -78,7 +77,7 @@ class Outages:
 
     def oversleep(self) -> None:
         """Stop a run while it acts, for so long that another one takes its place."""
-        self._begin(_PICTURES)
+        self._begin()
         one, other = self._machine("one"), self._machine("other")
         sleeper = self._start(one)
         while not tree(self._target):
@@ -92,13 +91,24 @@ class Outages:
         self._as_reported(first, second)
         assert len(tree(self._album)) == _PICTURES
 
-    def _begin(self, pictures: int) -> None:
+    def _wait(self, process: subprocess.Popen[str]) -> None:
+        """Wait for a moment: every other one lies soon after the first act, which are few beside all others."""
+        if self._rounds % 2:
+            time.sleep(self._chance.random() * self._undisturbed_s)
+        else:
+            while not tree(self._target) and process.poll() is None:
+                time.sleep(0.005)
+            time.sleep(self._chance.random() * 0.1)
+        acting = "between the acts" if tree(self._target) else "before the first act"
+        self.counts[acting if process.poll() is None else "after the end"] += 1
+
+    def _begin(self) -> None:
         """Make an album, and forget what was before."""
         self._rounds += 1
         place = self._home / str(self._rounds)
         place.mkdir()
         self._index = f"outages-{self._rounds}"
-        self._album, self._target = fill(place / "album", range(pictures)), place / "target"
+        self._album, self._target = fill(place / "album", range(_PICTURES)), place / "target"
         self._before = tree(self._album)
 
     def _machine(self, name: str) -> Machine:
