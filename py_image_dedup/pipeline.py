@@ -21,7 +21,7 @@ from py_image_dedup.events import Observer, Tally
 from py_image_dedup.gains import with_gains
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.looks import LastLook, in_register
-from py_image_dedup.model import Candidate, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
+from py_image_dedup.model import Candidate, Cause, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.neighbourhood import neighbourhood
 from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan, with_empty_folders
@@ -313,7 +313,7 @@ class Pipeline:
         for file in sorted(recorded, key=lambda file: file.path):
             inode = files.look(file.path)
             if inode is None or (inode.size, inode.mtime_ns) != (file.size, file.mtime_ns):
-                self._tally.skip(Skipped(file.path, "changed since it was analysed"))
+                self._tally.skip(Skipped(file.path, "changed since it was analysed", Cause.CHANGED))
                 continue
             known = facts[file.content]
             if not self._settings.analysis.use_exif_data:
