@@ -30,7 +30,7 @@ class Log(Observer):
         """Write what a person may want to read."""
         self._write("info", text)
 
-    def warn(self, text: str) -> None:
+    def alert(self, text: str) -> None:
         """Write what a person should do something about."""
         self._write("warning", text)
 
@@ -62,4 +62,4 @@ class Passing(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it as a warning of ours."""
-        self._log.warn(f"{record.name}: {record.getMessage()}")
+        self._log.alert(f"{record.name}: {record.getMessage()}")

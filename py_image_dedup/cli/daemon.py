@@ -56,7 +56,7 @@ def daemon(folders: tuple[str, ...], **options: Any) -> None:
             try:
                 renewed.append(_load(folders, options))
             except DedupError as error:
-                told.log.warn(f"The configuration stays as it was: {error}")
+                told.log.alert(f"The configuration stays as it was: {error}")
             return bool(renewed)
 
         _run(loaded.settings, asked, told, reload)
@@ -79,7 +79,7 @@ def _log(loaded: Loaded) -> Log:
 
     log = Log(sys.stderr, as_json=loaded.settings.log.format == "json")
     for warning in loaded.warnings:
-        log.warn(warning)
+        log.alert(warning)
     logging.basicConfig(handlers=[Passing(log)], level=logging.WARNING, force=True)
     return log
 

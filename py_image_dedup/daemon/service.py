@@ -120,7 +120,7 @@ class Daemon:
             with self._metrics.passing(kind):
                 work()
         except DedupError as error:
-            self._log.warn(f"{error} (tried again in {self._pause:.0f} s)")
+            self._log.alert(f"{error} (tried again in {self._pause:.0f} s)")
             self._health.obstacle = str(error)
             self._retry_at = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)

@@ -81,7 +81,7 @@ class Watching:
         if self.lost:
             return
         if trouble := self._trouble():
-            self._log.warn(f"Watching begins anew: {trouble}.")
+            self._log.alert(f"Watching begins anew: {trouble}.")
             self.renewals += 1
             self.stop()
             try:
@@ -102,7 +102,7 @@ class Watching:
         try:
             self._inotify = Inotify.over(roots, self._scope, self._inbox)
         except OSError as error:
-            self._log.warn(
+            self._log.alert(
                 f"The folders are polled, because the kernel can't watch them ({error.strerror}); raise "
                 "fs.inotify.max_user_watches or max_user_instances, or set daemon.file_observer to polling"
             )
@@ -128,7 +128,7 @@ class Watching:
     def _note_lost(self, lost: Sequence[str]) -> None:
         for root in lost:
             if root not in self.lost:
-                self._log.warn(f"The folder {files.printable(root)} is gone: is a disk not mounted? Nothing is done.")
+                self._log.alert(f"The folder {files.printable(root)} is gone: is a disk not mounted? Nothing is done.")
         if self.lost and not lost:
             self._log.note("The folders are back.")
             self._places.clear()
