@@ -148,9 +148,10 @@ class Pipeline:
     def _forget_gone(self, paths: Iterable[str]) -> None:
         """Forget files and what was recorded below folders, as far as they are gone from the disk."""
         gone = [path for path in paths if files.vanished(path)]
-        known = self._store.known(gone)
-        below = (file.path for path in gone if path not in known for file in self._store.files([path]))
-        self._forget([*known, *below])
+        pictures = [path for path in gone if self._scope.wants(path)]  # that a folder has such a name is too rare
+        folders = frozenset(gone).difference(pictures)
+        below = (file.path for folder in folders for file in self._store.files([folder]))
+        self._forget([*self._store.known(pictures), *below])
 
     def _forget(self, gone: Iterable[str]) -> None:
         """Remove records of files that are gone; looks first whether it is the disk that is gone."""

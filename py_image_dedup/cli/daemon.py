@@ -115,7 +115,7 @@ def _tools(settings: Settings, observer: Observer, told: Told, wrap: Callable[[A
     from py_image_dedup.daemon.work import Tools
     from py_image_dedup.stores.measured import measured
 
-    store = measured(open_store(settings, note=lambda _: None), told.metrics.store)
+    store = measured(lambda: open_store(settings, note=lambda _: None), told.metrics.store)
     try:
         parts = put_together(settings, store, observer)
         run = run_of(settings, replace(parts, analyser=wrap(parts.analyser)))

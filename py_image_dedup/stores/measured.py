@@ -13,8 +13,16 @@ Heard = Callable[[str, float, bool], None]
 """Called with (operation, seconds, whether it failed)."""
 
 
-def measured(store: Store, heard: Heard) -> Store:
-    """Return a store that does what this one does; of what is streamed only the time spent in the store counts."""
+def measured(open_store: Callable[[], Store], heard: Heard) -> Store:
+    """Open a store and return it; of what is streamed only the time spent in the store counts."""
+    watch = _StopWatch()
+    try:
+        with watch:
+            store = open_store()
+    except StoreError:
+        heard("open", watch.seconds, True)
+        raise
+    heard("open", watch.seconds, False)
     return cast("Store", _Measured(store, heard))
 
 
