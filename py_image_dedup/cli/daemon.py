@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from py_image_dedup.config import Loaded, Settings
     from py_image_dedup.daemon.asked import Asked
     from py_image_dedup.daemon.service import Told
-    from py_image_dedup.daemon.work import Tools
-    from py_image_dedup.events import Observer
     from py_image_dedup.log import Log
 
 
@@ -80,6 +78,7 @@ def _log(loaded: Loaded) -> Log:
     log = Log(sys.stderr, as_json=loaded.settings.log.format == "json")
     for warning in loaded.warnings:
         log.alert(warning)
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # what it warns of is told by errors of ours
     logging.basicConfig(handlers=[Passing(log)], level=logging.WARNING, force=True)
     return log
 
@@ -90,35 +89,27 @@ def _run(settings: Settings, asked: Asked, told: Told, reload: Callable[[], bool
     from py_image_dedup.daemon.service import Daemon
     from py_image_dedup.daemon.watching import Watching
     from py_image_dedup.daemon.web import serving
-    from py_image_dedup.daemon.work import Work
+    from py_image_dedup.daemon.work import Tools, Work
     from py_image_dedup.events import Several
     from py_image_dedup.pipeline import scope
+    from py_image_dedup.stores.holder import Holder
+    from py_image_dedup.stores.measured import measured
 
     log, metrics, health = told
-    observer = Several(log, metrics, health, asked)
+    observer, me = Several(log, metrics, health, asked), Holder.me()
 
     @contextmanager
     def tools(wrap: Callable[[Analyser], Analyser]) -> Iterator[Tools]:
-        with _tools(settings, observer, told, wrap) as made:
-            yield made
+        store = measured(lambda: open_store(settings, note=lambda _: None, me=me), metrics.store)
+        try:
+            parts = put_together(settings, store, observer)
+            run = run_of(settings, replace(parts, analyser=wrap(parts.analyser)))
+            yield Tools(run.pipeline, run.execution, run.tally)
+        finally:
+            store.close()
 
     stats = settings.stats
     inbox = Inbox()
     watching = Watching(scope(settings), inbox, log, polling=settings.daemon.file_observer == "polling")
     with serving(stats.host, stats.port, metrics, health) if stats.enabled else nullcontext():
         Daemon(settings.daemon, Work(settings, tools, log), watching, inbox, asked=asked, told=told).run(reload)
-
-
-@contextmanager
-def _tools(settings: Settings, observer: Observer, told: Told, wrap: Callable[[Analyser], Analyser]) -> Iterator[Tools]:
-    """Open the store for one pass."""
-    from py_image_dedup.daemon.work import Tools
-    from py_image_dedup.stores.measured import measured
-
-    store = measured(lambda: open_store(settings, note=lambda _: None), told.metrics.store)
-    try:
-        parts = put_together(settings, store, observer)
-        run = run_of(settings, replace(parts, analyser=wrap(parts.analyser)))
-        yield Tools(run.pipeline, run.execution, run.tally)
-    finally:
-        store.close()

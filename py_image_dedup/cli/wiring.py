@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from py_image_dedup.pipeline import Pipeline
     from py_image_dedup.stores.care import Care
     from py_image_dedup.stores.elastic import Login
+    from py_image_dedup.stores.holder import Holder
     from py_image_dedup.stores.interface import Store
 
 P = ParamSpec("P")
@@ -185,8 +186,8 @@ def note(text: str) -> None:
     click.echo(f"Note: {text}", err=True)
 
 
-def open_store(settings: Settings, note: Callable[[str], None] = note) -> Store:
-    """Open the store that the settings name; the caller closes it."""
+def open_store(settings: Settings, note: Callable[[str], None] = note, me: Holder | None = None) -> Store:
+    """Open the store that the settings name; the caller closes it.  `me`: who takes its leases, one after the other."""
     if settings.store == "sqlite":
         from py_image_dedup.stores.sqlite import SqliteStore
 
@@ -199,6 +200,7 @@ def open_store(settings: Settings, note: Callable[[str], None] = note) -> Store:
         index=elastic.index,
         origin=settings.origin,
         auto_create_index=elastic.auto_create_index,
+        me=me,
         **_login(elastic),
     )
     if store.legacy_index:

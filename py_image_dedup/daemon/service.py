@@ -22,7 +22,7 @@ from py_image_dedup.model import Seen
 _TICK_S: Final = 0.5  # a signal is noticed after so long at most
 _AT_ONCE: Final = 500  # changed files in one pass
 _FIRST_PAUSE_S: Final = 1.0
-_LONGEST_PAUSE_S: Final = 60.0
+_LONGEST_PAUSE_S: Final = 30.0
 
 
 class Told(NamedTuple):
