@@ -17,7 +17,7 @@ import numpy as np
 
 from py_image_dedup import files, images, signature
 from py_image_dedup.errors import NotNow, PictureError
-from py_image_dedup.model import Content, File, Record, Seen, Skipped
+from py_image_dedup.model import Cause, Content, File, Record, Seen, Skipped
 
 _LEAST_SIDE = 16  # pixels; below, a 9x9 grid of averages says nothing about the picture
 _HELD_IN_MEMORY = 64 << 20  # bytes; a larger file is read twice instead of being kept whole
@@ -81,7 +81,9 @@ class LocalAnalyser:
 
     def _analyse(self, seen: Seen) -> Record | Skipped:
         if seen.size > self._limits.max_file_size:
-            return Skipped(seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows")
+            return Skipped(
+                seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows", Cause.LARGE
+            )
         try:
             with files.open_regular(seen.path) as file:
                 # One byte more than expected shows that a file grew, without reading whatever it grew to.
@@ -91,10 +93,10 @@ class LocalAnalyser:
                 else:
                     record = self._record(seen, hashlib.file_digest(file, "sha256").hexdigest(), file)
         except OSError as error:
-            return Skipped(seen.path, f"can't be read: {error.strerror}")
+            return Skipped(seen.path, f"can't be read: {error.strerror}", Cause.UNREADABLE)
         now = files.look(seen.path)
         if now is None or (now.size, now.mtime_ns) != (seen.size, seen.mtime_ns):
-            return Skipped(seen.path, "changed while it was read")
+            return Skipped(seen.path, "changed while it was read", Cause.CHANGED)
         return record
 
     def _record(self, seen: Seen, content: str, source: BinaryIO) -> Record | Skipped:
@@ -105,7 +107,7 @@ class LocalAnalyser:
         try:
             picture = images.read(source, max_pixels=self._limits.max_pixels, reserve=self._budget.reserve)
         except NotNow as error:
-            return Skipped(seen.path, str(error))
+            return Skipped(seen.path, str(error), Cause.UNREADABLE)
         except PictureError as error:
             broken = File(self._origin, seen.path, seen.size, seen.mtime_ns, content, str(error), images.READER)
             return Record(broken, None)

@@ -12,10 +12,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from py_image_dedup.config import values as v
+from py_image_dedup.config.names import RULE_NAMES
 from py_image_dedup.config.paths import MissingFolder, xdg_folder
 from py_image_dedup.config.presets import PRESETS
 from py_image_dedup.config.reference import reference_yaml
-from py_image_dedup.config.table import ENTRIES, RULE_NAMES, Entry
+from py_image_dedup.config.table import ENTRIES, Entry
 from py_image_dedup.config.values import ROOT, Given, Override
 from py_image_dedup.errors import ConfigError, RootError
 
@@ -28,6 +29,7 @@ __all__ = [
     "DeduplicationSettings",
     "ElasticsearchSettings",
     "Loaded",
+    "LogSettings",
     "Override",
     "Settings",
     "StatsSettings",
@@ -102,14 +104,23 @@ class DaemonSettings:
 
     processing_timeout: timedelta
     file_observer: str
+    full_pass_interval: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsSettings:
-    """Prometheus metrics."""
+    """Prometheus metrics and probes."""
 
     enabled: bool
+    host: str
     port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How what the daemon does is written down."""
+
+    format: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +135,7 @@ class Settings:
     elasticsearch: ElasticsearchSettings
     daemon: DaemonSettings
     stats: StatsSettings
+    log: LogSettings
     store: str
     database: str
     state_directory: str
@@ -335,6 +347,7 @@ def _freeze(values: Mapping[str, Any]) -> Settings:
         elasticsearch=_section(ElasticsearchSettings, "elasticsearch", bare),
         daemon=_section(DaemonSettings, "daemon", bare),
         stats=_section(StatsSettings, "stats", bare),
+        log=_section(LogSettings, "log", bare),
         **{entry.key: bare[entry.key] for entry in ENTRIES if "." not in entry.key},
     )
 

@@ -25,6 +25,7 @@ from py_image_dedup.stores.care import Care, Dropped
 from py_image_dedup.stores.elastic import ElasticCare, ElasticStore, lease, mapping
 from py_image_dedup.stores.elastic.connection import Connection
 from py_image_dedup.stores.elastic.indices import Indices
+from py_image_dedup.stores.holder import Holder
 from py_image_dedup.stores.interface import Store
 from py_image_dedup.stores.sqlite import SqliteStore
 from py_image_dedup.stores.sqlite_care import SqliteCare
@@ -384,8 +385,8 @@ def test_a_dead_run_does_not_keep_care_away_for_ever(elastic: Place, monkeypatch
     monkeypatch.setattr(lease, "SILENCE_S", 1.5)
     store = elastic.store("tower")
     assert isinstance(store, ElasticStore)
-    gone = lease.ElasticLease(store._connection, f"{elastic.where}-leases", "tower")
-    gone._me = replace(gone._me, machine="another")
+    there = replace(Holder.me(), machine="another")
+    gone = lease.ElasticLease(store._connection, f"{elastic.where}-leases", "tower", there)
     assert gone._put(None)
     notes: list[str] = []
     elastic.care().compact(notes.append)
