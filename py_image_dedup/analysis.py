@@ -42,8 +42,36 @@ class Limits:
     max_pixels: int = 250_000_000
 
 
+class Describer(Protocol):
+    """Turns the bytes of a picture into what is known of them, on this machine or elsewhere."""
+
+    def describe(self, content: str, source: BinaryIO) -> Content:
+        """Return what a seekable stream holds whose SHA-256 is `content`; called from several threads.
+
+        Raises :class:`PictureError` if it is no picture that can be read, :class:`NotNow` if that may pass.
+        """
+
+
+class Decoder:
+    """Describes on this machine: decoding releases the interpreter lock."""
+
+    def __init__(self, *, max_pixels: int, budget: MemoryBudget | None = None) -> None:
+        """`budget` is shared with whoever else decodes at the same time."""
+        self._max_pixels = max_pixels
+        self._budget = budget or MemoryBudget()
+
+    def describe(self, content: str, source: BinaryIO) -> Content:
+        """Decode a picture at the smallest scale that serves, and sign it."""
+        picture = images.read(source, max_pixels=self._max_pixels, reserve=self._budget.reserve)
+        if min(picture.facts.width, picture.facts.height) < _LEAST_SIDE:
+            vector = np.zeros(signature.LENGTH, np.int8)
+        else:
+            vector = signature.goldberg(picture.grey / 255.0)
+        return Content(content, picture.facts, picture.thumbnail, vector)
+
+
 class LocalAnalyser:
-    """Analyses on this machine, in threads: decoding releases the interpreter lock."""
+    """Reads the files of this machine in threads, and has what is new in them described."""
 
     def __init__(
         self,
@@ -51,18 +79,15 @@ class LocalAnalyser:
         origin: str,
         threads: int,
         limits: Limits,
-        budget: MemoryBudget | None = None,
+        describer: Describer | None = None,
         known: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`known` tells whether a content (SHA-256) needs no decoding because it is recorded already.
-
-        `budget` is shared with whoever else decodes at the same time.
-        """
+        """`known` tells whether a content (SHA-256) needs no describing because it is recorded already."""
         self._origin = origin
         self._threads = threads
         self._limits = limits
         self._known = known
-        self._budget = budget or MemoryBudget()
+        self._describer = describer or Decoder(max_pixels=limits.max_pixels)
 
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         """Yield records in the order of the files, at most a few per thread ahead of the reader."""
@@ -103,21 +128,12 @@ class LocalAnalyser:
             return Record(file, None)
         source.seek(0)
         try:
-            picture = images.read(source, max_pixels=self._limits.max_pixels, reserve=self._budget.reserve)
+            return Record(file, self._describer.describe(content, source))
         except NotNow as error:
             return Skipped(seen.path, str(error))
         except PictureError as error:
             broken = File(self._origin, seen.path, seen.size, seen.mtime_ns, content, str(error), images.READER)
             return Record(broken, None)
-        return Record(file, _content(content, picture))
-
-
-def _content(content: str, picture: images.Picture) -> Content:
-    if min(picture.facts.width, picture.facts.height) < _LEAST_SIDE:
-        vector = np.zeros(signature.LENGTH, np.int8)
-    else:
-        vector = signature.goldberg(picture.grey / 255.0)
-    return Content(content, picture.facts, picture.thumbnail, vector)
 
 
 class MemoryBudget:

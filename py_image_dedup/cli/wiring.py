@@ -99,7 +99,7 @@ class Parts:
 def open_parts(settings: Settings) -> Iterator[Parts]:
     """Open the store and put together what works on it."""
     from py_image_dedup import decisions
-    from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
+    from py_image_dedup.analysis import Decoder, Limits, LocalAnalyser, MemoryBudget
     from py_image_dedup.looks import LastLook
     from py_image_dedup.progress import ProgressBar
 
@@ -114,7 +114,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
             origin=settings.origin,
             threads=settings.analysis.threads,
             limits=limits,
-            budget=budget,
+            describer=Decoder(max_pixels=limits.max_pixels, budget=budget),
             known=store.has_content,
         )
         last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)

@@ -29,6 +29,7 @@ __all__ = [
     "ElasticsearchSettings",
     "Loaded",
     "Override",
+    "RemoteSettings",
     "Settings",
     "StatsSettings",
     "describe",
@@ -105,6 +106,24 @@ class DaemonSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteSettings:
+    """Workers elsewhere, when to use them, and what one picture may cost there; sizes in bytes."""
+
+    mode: str
+    broker_url: str | None = field(repr=False)
+    result_url: str | None = field(repr=False)
+    ca_file: str | None
+    timeout: timedelta
+    max_file_size: int
+    in_flight: int
+    max_load: float
+    min_memory: int
+    max_temperature: int
+    time_limit: timedelta
+    memory_limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatsSettings:
     """Prometheus metrics."""
 
@@ -123,6 +142,7 @@ class Settings:
     deduplication: DeduplicationSettings
     elasticsearch: ElasticsearchSettings
     daemon: DaemonSettings
+    remote: RemoteSettings
     stats: StatsSettings
     store: str
     database: str
@@ -170,6 +190,7 @@ def load_settings(
     _check_folders(values, given)
     _resolve_action(values, given)
     _resolve_login(values, given, sources)
+    _resolve_broker(values, given, sources)
     _resolve_store(values)
     return Loaded(
         settings=_freeze(values),
@@ -284,6 +305,23 @@ def _resolve_login(values: dict[str, Any], given: Mapping[str, Given], sources: 
     _refuse_both("elasticsearch.ca_file", "elasticsearch.ca_fingerprint", values, given)
 
 
+def _resolve_broker(values: dict[str, Any], given: Mapping[str, Given], sources: dict[str, str]) -> None:
+    """Take the broker from its file, and its Redis for answers too if no other is named."""
+    broker, file, results = "remote.broker_url", "remote.broker_url_file", "remote.result_url"
+    if values[file] is not None:
+        _refuse_both(broker, file, values, given)
+        values[broker] = _secret_in(values[file], v.broker, given[file])
+        sources[broker] = f"the file {values[file]}"
+    if values[results] is None and values[broker] is not None:
+        if not values[broker].startswith("redis"):
+            raise ConfigError(
+                f"{given[broker].place} is no Redis; name one that holds pictures and answers in {ROOT}.{results}"
+            )
+        values[results], sources[results] = values[broker], sources[broker]
+    if values["remote.mode"] != "never" and values[broker] is None:
+        raise ConfigError(f"{given['remote.mode'].place} is {values['remote.mode']!r}; it needs {ROOT}.{broker}")
+
+
 def _refuse_both(one: str, other: str, values: Mapping[str, Any], given: Mapping[str, Given]) -> None:
     if values[one] and values[other]:
         what = f"{given[one].place} holds a login" if one.endswith("urls") else f"{given[one].place} is set"
@@ -334,6 +372,7 @@ def _freeze(values: Mapping[str, Any]) -> Settings:
         deduplication=_section(DeduplicationSettings, "deduplication", bare),
         elasticsearch=_section(ElasticsearchSettings, "elasticsearch", bare),
         daemon=_section(DaemonSettings, "daemon", bare),
+        remote=_section(RemoteSettings, "remote", bare),
         stats=_section(StatsSettings, "stats", bare),
         **{entry.key: bare[entry.key] for entry in ENTRIES if "." not in entry.key},
     )
