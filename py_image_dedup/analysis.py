@@ -21,6 +21,7 @@ from py_image_dedup.model import Content, File, Record, Seen, Skipped
 
 _LEAST_SIDE = 16  # pixels; below, a 9x9 grid of averages says nothing about the picture
 _HELD_IN_MEMORY = 64 << 20  # bytes; a larger file is read twice instead of being kept whole
+_HELD_AT_ONCE = 128 << 20  # bytes of all files that are held in memory
 _MEMORY_IN_FLIGHT = 256 << 20  # bytes of all decodes under way; one larger than this runs alone
 
 
@@ -88,6 +89,7 @@ class LocalAnalyser:
         self._limits = limits
         self._known = known
         self._describer = describer or Decoder(max_pixels=limits.max_pixels)
+        self._held = MemoryBudget(_HELD_AT_ONCE)
 
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         """Yield records in the order of the files, at most a few per thread ahead of the reader."""
@@ -111,8 +113,9 @@ class LocalAnalyser:
             with files.open_regular(seen.path) as file:
                 # One byte more than expected shows that a file grew, without reading whatever it grew to.
                 if seen.size <= _HELD_IN_MEMORY:
-                    data = file.read(seen.size + 1)
-                    record = self._record(seen, hashlib.sha256(data).hexdigest(), io.BytesIO(data))
+                    with self._held.reserve(seen.size):
+                        data = file.read(seen.size + 1)
+                        record = self._record(seen, hashlib.sha256(data).hexdigest(), io.BytesIO(data))
                 else:
                     record = self._record(seen, hashlib.file_digest(file, "sha256").hexdigest(), file)
         except OSError as error:

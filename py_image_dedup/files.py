@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -85,21 +85,31 @@ def is_empty(folder: str) -> bool:
         return next(entries, None) is None
 
 
-def walk(roots: Sequence[str], *, select: Selector, avoid: str | None = None) -> Iterator[Seen | Skipped]:
+def walk(
+    roots: Sequence[str],
+    *,
+    select: Selector,
+    avoid: str | None = None,
+    start: str | None = None,
+    entered: Callable[[str], None] = lambda _: None,
+) -> Iterator[Seen | Skipped]:
     """Yield every selected file below the roots once, folder by folder in order of name.
 
     `roots` are real paths; one inside another is walked as a root of its own.  `avoid` (the target of moves) is
     never entered, under whatever name it is met.  What can't be used comes as :class:`Skipped`: symbolic links,
     special files, folders that can't be listed.
+
+    `start`: only what lies below this folder is wanted.  `entered` is told each folder right before it is listed.
     """
     others = frozenset(roots)
     avoided = _identity(avoid) if avoid is not None else None
-    for root in roots:
+    for root in roots if start is None else [start]:
         pending = [root]
         while pending:
             folder = pending.pop()
             if avoided is not None and _identity(folder) == avoided:
                 continue
+            entered(folder)
             try:
                 with os.scandir(folder) as scan:
                     entries = sorted(scan, key=lambda entry: entry.name)
@@ -119,6 +129,29 @@ def walk(roots: Sequence[str], *, select: Selector, avoid: str | None = None) ->
                 elif (found := _look(entry, select)) is not None:
                     yield found
             pending.extend(reversed(below))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Where files are looked for, and which: see :func:`walk`."""
+
+    roots: Sequence[str]
+    select: Selector
+    avoid: str | None = None
+
+    def walk(
+        self, start: str | None = None, entered: Callable[[str], None] = lambda _: None
+    ) -> Iterator[Seen | Skipped]:
+        """Yield what there is, or what there is below one folder."""
+        return walk(self.roots, select=self.select, avoid=self.avoid, start=start, entered=entered)
+
+    def wants(self, path: str) -> bool:
+        """Tell whether a file of this name is in scope, in a folder that is."""
+        return self.select.wants_file(os.path.basename(path), path)
+
+    def enters(self, folder: str) -> bool:
+        """Tell whether a folder in one that is in scope is walked, as part of the root above it."""
+        return self.select.enters(os.path.basename(folder), folder) and folder not in self.roots
 
 
 def _look(entry: os.DirEntry[str], select: Selector) -> Seen | Skipped | None:

@@ -157,6 +157,7 @@ COUNTS = (
     "unchanged",
     "skipped",
     "removed",
+    "matches",
     "groups",
     "duplicates",
     "similar",

@@ -136,7 +136,7 @@ def test_defaults(place: Place) -> None:
     assert (found.deduplication.preset, found.analysis.orientations) == ("standard", "off")
     assert (found.elasticsearch.host, found.elasticsearch.urls, found.elasticsearch.port) == (None, (), 9200)
     assert found.daemon.processing_timeout == found.elasticsearch.timeout == timedelta(seconds=30)
-    assert (found.stats.enabled, found.stats.port, found.daemon.file_observer) == (True, 8000, "polling")
+    assert (found.stats.enabled, found.stats.port, found.daemon.file_observer) == (True, 8000, "inotify")
     assert (loaded.file, loaded.warnings) == (None, ())
     assert set(loaded.sources.values()) == {"default"}
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from py_image_dedup.cli import daily, decisions, explaining, past, plans
+from py_image_dedup.cli import daily, decisions, explaining, past, plans, working
 from py_image_dedup.cli import index as care
 from py_image_dedup.cli.exits import EXIT_INTERRUPTED, EXIT_NO_READER
 from py_image_dedup.errors import DedupError
@@ -62,5 +62,6 @@ for _command in (
     *(decisions.keep, decisions.different),
     explaining.explain,
     care.index,
+    working.worker,
 ):
     cli.add_command(_command)

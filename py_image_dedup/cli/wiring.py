@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
 import click
 
+from py_image_dedup.cli.elsewhere import elsewhere_too
 from py_image_dedup.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Parts:
     decisions: Decisions
     console: Console
     bar: ProgressBar
+    tally: Tally
 
 
 @contextmanager
@@ -100,6 +102,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
     """Open the store and put together what works on it."""
     from py_image_dedup import decisions
     from py_image_dedup.analysis import Decoder, Limits, LocalAnalyser, MemoryBudget
+    from py_image_dedup.events import Tally
     from py_image_dedup.looks import LastLook
     from py_image_dedup.progress import ProgressBar
 
@@ -110,16 +113,19 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
             max_file_size=settings.analysis.max_file_size, max_pixels=settings.analysis.max_megapixels * 1_000_000
         )
         budget = MemoryBudget()
-        analyser = LocalAnalyser(
-            origin=settings.origin,
-            threads=settings.analysis.threads,
-            limits=limits,
-            describer=Decoder(max_pixels=limits.max_pixels, budget=budget),
-            known=store.has_content,
-        )
         last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
+        decoder = Decoder(max_pixels=limits.max_pixels, budget=budget)
         with ProgressBar(open_console(stderr=True)) as bar:
-            yield Parts(store, analyser, last_look, said, open_console(), bar)
+            tally = Tally(bar)
+            with elsewhere_too(settings, decoder, tally=tally, note=bar.note) as (describer, threads):
+                analyser = LocalAnalyser(
+                    origin=settings.origin,
+                    threads=threads,
+                    limits=limits,
+                    describer=describer,
+                    known=store.has_content,
+                )
+                yield Parts(store, analyser, last_look, said, open_console(), bar, tally)
     finally:
         store.close()
 
@@ -137,7 +143,6 @@ class Run(NamedTuple):
 def open_run(loaded: Loaded) -> Iterator[Run]:
     """Open the store and wire the parts."""
     from py_image_dedup.actions import Trash
-    from py_image_dedup.events import Tally
     from py_image_dedup.execution import Execution
     from py_image_dedup.pipeline import Pipeline
 
@@ -145,7 +150,7 @@ def open_run(loaded: Loaded) -> Iterator[Run]:
     if not settings.analysis.source_directories:
         raise UsageError("no folder to work on: name one on the command line, or set analysis.source_directories")
     with open_parts(settings) as parts:
-        tally = Tally(parts.bar)
+        tally = parts.tally
         pipeline = Pipeline(
             settings, parts.store, parts.analyser, parts.last_look, parts.bar, tally=tally, decisions=parts.decisions
         )

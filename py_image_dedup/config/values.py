@@ -312,7 +312,7 @@ def _server(text: str, *schemes: str) -> str:
     try:
         parts = urllib.parse.urlsplit(address)
         host(parts.hostname or "")
-        right = parts.scheme in schemes and (parts.port or 1) and address.isprintable() and " " not in address
+        right = parts.scheme in schemes and parts.port != 0 and address.isprintable() and " " not in address
     except ValueError:
         right = False
     if not right:

@@ -65,7 +65,7 @@ def cost_of(remote: RemoteSettings) -> Cost:
     return Cost(seconds=round(remote.time_limit.total_seconds()), kilobytes=remote.memory_limit // 1024)
 
 
-def make_app(addresses: Addresses, cost: Cost = Cost()) -> celery.Celery:  # noqa: B008 - it is frozen
+def make_app(addresses: Addresses, cost: Cost = Cost()) -> celery.Celery:
     """Return the Celery application that senders and workers share."""
     app = celery.Celery(QUEUE, broker=addresses.broker, backend=addresses.results)
     app.conf.update(
@@ -127,7 +127,7 @@ class Bytes:
             addresses.results, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, **secured
         )
 
-    def put(self, key: str, data: bytes | memoryview) -> None:
+    def put(self, key: str, data: bytes) -> None:
         """Store bytes; they vanish by themselves in the end."""
         with translated():
             self._redis.set(f"{PREFIX}bytes:{key}", data, ex=_KEPT)
@@ -137,8 +137,8 @@ class Bytes:
         with translated():
             if self._redis.strlen(f"{PREFIX}bytes:{key}") != size:
                 return None
-            data: bytes | None = self._redis.get(f"{PREFIX}bytes:{key}")
-            return data
+            data = self._redis.get(f"{PREFIX}bytes:{key}")
+            return data if isinstance(data, bytes) else None
 
     def remove(self, key: str) -> None:
         """Forget the bytes."""
@@ -167,7 +167,7 @@ class Workers:
         }
         self._bytes = Bytes(addresses)
 
-    def put(self, job: Job, data: bytes | memoryview) -> None:
+    def put(self, job: Job, data: bytes) -> None:
         """Store the bytes of a job."""
         self._bytes.put(job.key, data)
 
@@ -193,10 +193,10 @@ class Workers:
             if encoded is not None:
                 try:
                     told = backend.decode(encoded)
-                    done = told["status"] == "SUCCESS"
-                    yield key, told["result"] if done else Ended(str(told["result"]["exc_type"]))
+                    answer = told["result"] if told["status"] == "SUCCESS" else _ended(**told["result"])
                 except Exception as error:  # noqa: BLE001 - whatever lies there, it is no answer
-                    yield key, Ended(f"an unreadable answer ({type(error).__name__})")
+                    answer = Ended(f"left an answer that can't be read ({type(error).__name__})")
+                yield key, answer
 
     def forget(self, job: Job) -> None:
         """Remove what is left of a job."""
@@ -216,9 +216,18 @@ class Workers:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A job that ended without an answer, and how: its process was killed, or its time was up."""
+    """A job that ended without an answer, and how; ``violently`` if its process was killed or its time was up."""
 
     how: str
+    violently: bool = False
+
+
+_VIOLENT: Final = {"WorkerLostError", "TimeLimitExceeded", "SoftTimeLimitExceeded", "Terminated"}
+
+
+def _ended(*, exc_type: str, exc_message: object, **_: object) -> Ended:
+    words = " ".join(str(part) for part in exc_message) if isinstance(exc_message, list | tuple) else str(exc_message)
+    return Ended(f"{exc_type}: {words}"[:500], violently=exc_type in _VIOLENT)
 
 
 _FAILURES: Final = (

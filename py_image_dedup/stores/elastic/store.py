@@ -129,6 +129,13 @@ class ElasticStore:
                 return
             yield mapping.file_of(document)
 
+    def holders(self, contents: Collection[str]) -> Iterator[File]:
+        """Yield the files with one of these contents."""
+        for some in parts([*contents], _PAGE):
+            query = {"bool": {"filter": [self._of_origin, {"terms": {"content": some}}]}}
+            for document in self._connection.stream(self._files, query, order="path", after=""):
+                yield mapping.file_of(document)
+
     def remove(self, paths: Collection[str]) -> None:
         """Forget these files; their contents stay."""
         self._connection.write(
