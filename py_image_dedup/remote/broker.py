@@ -15,6 +15,8 @@ from typing import Any, Final
 import celery
 import kombu.exceptions
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from py_image_dedup.config import RemoteSettings
 from py_image_dedup.errors import ConfigError, DedupError
@@ -124,7 +126,11 @@ class Bytes:
     def __init__(self, addresses: Addresses) -> None:
         secured = {"ssl_ca_certs": addresses.ca_file} if addresses.results.startswith("rediss:") else {}
         self._redis = redis.Redis.from_url(
-            addresses.results, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, **secured
+            addresses.results,
+            socket_timeout=_PATIENCE,
+            socket_connect_timeout=_PATIENCE,
+            retry=Retry(NoBackoff(), 0),  # whoever waits here can do the work himself meanwhile
+            **secured,
         )
 
     def put(self, key: str, data: bytes) -> None:

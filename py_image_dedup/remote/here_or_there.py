@@ -74,7 +74,7 @@ class HereOrThere:
         self._slots = threading.BoundedSemaphore(slots)
         self._in_flight = MemoryBudget(terms.in_flight)
         self._line = threading.Lock()  # one picture leaves after the other: together none would be sooner
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._felt = float("-inf")
         self._said: Where | None = None
         self._post = Post(mail)
@@ -83,16 +83,23 @@ class HereOrThere:
         """Describe a picture where that is better now; raises as any describer does."""
         kind = _kind(source)
         data = source.getvalue() if isinstance(source, BytesIO) else b""
-        if data and len(data) <= self._terms.max_file_size and self._choose(kind, len(data)) is Where.THERE:
+        if not 0 < len(data) <= self._terms.max_file_size:
+            self._began_here()
+        elif self._choose(kind, len(data)) is Where.THERE:
             try:
                 return self._there(content, data, kind)
             except _Nobody as why:
                 self._failed(str(why))
+            self._began_here()
         return self._by_myself(content, source, kind, len(data))
 
     def close(self) -> None:
         """Wait for nobody any more."""
         self._post.close()
+
+    def _began_here(self) -> None:
+        with self._lock:
+            self._placement.began(Where.HERE)
 
     def _failed(self, why: str) -> None:
         with self._lock:
@@ -103,21 +110,24 @@ class HereOrThere:
 
     def _choose(self, kind: str, size: int) -> Where:
         with self._lock:
-            now = time.monotonic()
-            if now - self._felt >= _FEEL_EVERY:
-                self._felt = now
-                self._strain.feel(self._feel(), now)
+            self._feel_now_and_then()
             where, why = self._placement.choose(kind, size, self._strain.reason)
+            while where is None:
+                self._lock.wait()
+                where, why = self._placement.choose(kind, size, self._strain.reason)
             if where is not self._said:
                 self._said = where
                 _log.info("pictures are described %s: %s", where, why)
-            if where is Where.THERE:
-                self._placement.began(where, size)
+            self._placement.began(where)
             return where
 
+    def _feel_now_and_then(self) -> None:
+        now = time.monotonic()
+        if now - self._felt >= _FEEL_EVERY:
+            self._felt = now
+            self._strain.feel(self._feel(), now)
+
     def _by_myself(self, content: str, source: BinaryIO, kind: str, size: int) -> Content:
-        with self._lock:
-            self._placement.began(Where.HERE, size)
         seconds = None
         try:
             with self._slots:
@@ -127,8 +137,12 @@ class HereOrThere:
             seconds = time.monotonic() - started
             return described
         finally:
-            with self._lock:
-                self._placement.ended(Where.HERE, kind, size, seconds)
+            self._ended(Where.HERE, kind, size, seconds)
+
+    def _ended(self, where: Where, kind: str, size: int, seconds: float | None) -> None:
+        with self._lock:
+            self._placement.ended(where, kind, size, seconds)
+            self._lock.notify_all()
 
     def _there(self, content: str, data: bytes, kind: str) -> Content:
         """Send a picture and wait for its answer; one that ends the worker's process goes to another once."""
@@ -142,40 +156,47 @@ class HereOrThere:
                     if isinstance(answer, Ended) and answer.violently:
                         how = answer.how
                         continue
-                    seconds = time.monotonic() - sent
-                    return self._read(answer, job)
+                    took = time.monotonic() - sent
+                    described = self._read(answer, job)
+                    seconds = took
+                    return described
             raise NotNow(f"ended {_TRIES} workers that were to describe it: {how}")
         finally:
-            with self._lock:
-                self._placement.ended(Where.THERE, kind, len(data), seconds)
+            self._ended(Where.THERE, kind, len(data), seconds)
 
     def _answer(self, job: Job, data: bytes) -> tuple[float, object | Ended]:
         """Return when the job was sent, and what came back."""
         future = self._post.expect(job.key)
         try:
-            with self._line:
-                self._send(job, data)
+            self._send(job, data)
             sent = time.monotonic()
-            return sent, future.result(timeout=self._terms.timeout)
-        except Late:
-            raise _Nobody(f"no worker answered within {self._terms.timeout:g} s") from None
+            answer = future.result(timeout=self._terms.timeout)
         except BrokerError as error:
             raise _Nobody(str(error)) from error
+        except Late:
+            self._forget(job)
+            raise _Nobody(f"no worker answered within {self._terms.timeout:g} s") from None
         finally:
             self._post.give_up(job.key)
-            self._forget(job)
+        self._forget(job)
+        return sent, answer
 
     def _send(self, job: Job, data: bytes) -> None:
-        started = time.monotonic()
-        try:
-            self._mail.put(job, data)
-            self._mail.ask(job, expires=self._terms.timeout)
-        except BrokerError:
-            with self._lock:
-                self._placement.not_sent(len(data))
-            raise
         with self._lock:
-            self._placement.sent(len(data), time.monotonic() - started)
+            self._placement.queued(len(data))
+            failures = self._placement.failures
+        seconds = None
+        try:
+            with self._line:
+                if self._placement.failures > failures:  # of those before it in the line
+                    raise BrokerError(self._placement.away)
+                started = time.monotonic()
+                self._mail.put(job, data)
+                self._mail.ask(job, expires=self._terms.timeout)
+                seconds = time.monotonic() - started
+        finally:
+            with self._lock:
+                self._placement.left(len(data), seconds)
 
     def _forget(self, job: Job) -> None:
         try:

@@ -77,8 +77,8 @@ class _Side:
     used: float = float("-inf")
 
     def expected(self, kind: str, size: int) -> float:
-        """Return in how many seconds another picture would be done; 0 if nothing is known yet."""
-        return self.paces.get(kind, 0.0) * size * (1 + self.pictures / self.slots)
+        """Return in how many seconds another picture of a known kind would be done."""
+        return self.paces[kind] * size * (1 + self.pictures / self.slots)
 
     def learn(self, kind: str, size: int, seconds: float) -> None:
         pace = seconds / max(1, size)
@@ -108,15 +108,18 @@ class Placement:
         self._clock = clock
         self._here = _Side(slots)
         self._there = _Side(1)  # how many workers there are shows in how long they take
+        self._sides = {Where.HERE: self._here, Where.THERE: self._there}
         self._link = _Link()
         self._pause = _FIRST_PAUSE
         self._again = float("-inf")
         self._on_trial = False
         self.away = ""
         """Why there is nobody there, as far as is known."""
+        self.failures = 0
+        """How often that turned out so far."""
 
-    def choose(self, kind: str, size: int, strain: str) -> tuple[Where, str]:
-        """Return where a picture of this kind and size is to go, and why."""
+    def choose(self, kind: str, size: int, strain: str) -> tuple[Where | None, str]:
+        """Return where a picture of this kind and size is to go, and why; None while nothing is known of such."""
         now = self._clock()
         if self.away and (now < self._again or self._on_trial):
             return Where.HERE, self.away
@@ -124,37 +127,42 @@ class Placement:
             return Where.THERE, strain or ("to see whether they are back" if self.away else "always")
         return self._sooner(kind, size, now)
 
-    def _sooner(self, kind: str, size: int, now: float) -> tuple[Where, str]:
+    def _sooner(self, kind: str, size: int, now: float) -> tuple[Where | None, str]:
+        for where, side in self._sides.items():
+            if kind not in side.paces and side.pictures < side.slots:
+                return where, "to measure"
+        if kind not in self._here.paces or kind not in self._there.paces:
+            known = [where for where, side in self._sides.items() if kind in side.paces]
+            return (known[0], "known") if known else (None, "nothing is known yet")
         here = self._here.expected(kind, size)
         link = (self._link.waiting + size) * self._link.seconds_per_byte
-        there = link + self._there.paces.get(kind, 0.0) * size
-        where, other = (Where.HERE, self._there) if here <= there else (Where.THERE, self._here)
-        if now - other.used > _SEE_AGAIN:
-            where = Where.THERE if where is Where.HERE else Where.HERE
-            return where, "to measure"
+        there = link + self._there.paces[kind] * size
+        where, other = (Where.HERE, Where.THERE) if here <= there else (Where.THERE, Where.HERE)
+        if now - self._sides[other].used > _SEE_AGAIN:
+            return other, "to measure"
         return where, f"sooner ({here:.2f} s here, {there:.2f} s there)"
 
-    def began(self, where: Where, size: int) -> None:
+    def began(self, where: Where) -> None:
         """Take note that a picture goes there."""
-        side = self._here if where is Where.HERE else self._there
+        side = self._sides[where]
         side.pictures += 1
         side.used = self._clock()
         if where is Where.THERE:
-            self._link.waiting += size
             self._on_trial = bool(self.away)
 
-    def sent(self, size: int, seconds: float) -> None:
-        """Take note that the bytes of a picture have left, `seconds` after the line was free for them."""
-        self._link.waiting -= size
-        self._link.learn(size, seconds)
+    def queued(self, size: int) -> None:
+        """Take note that so many bytes wait to leave."""
+        self._link.waiting += size
 
-    def not_sent(self, size: int) -> None:
-        """Take note that they could not leave."""
+    def left(self, size: int, seconds: float | None) -> None:
+        """Take note that they left, `seconds` after the line was free for them; None if they could not."""
         self._link.waiting -= size
+        if seconds is not None:
+            self._link.learn(size, seconds)
 
     def ended(self, where: Where, kind: str, size: int, seconds: float | None) -> None:
         """Take note that a picture is done; `seconds` of work, or from sent to answered; None if it failed."""
-        side = self._here if where is Where.HERE else self._there
+        side = self._sides[where]
         side.pictures -= 1
         if where is Where.THERE:
             self._on_trial = False
@@ -166,6 +174,7 @@ class Placement:
     def failed(self, reason: str) -> None:
         """Take note that there is nobody there, or nobody who can be trusted: for a while all is done here."""
         now = self._clock()
+        self.failures += 1
         if now >= self._again:  # of all that fail at once the first counts
             self._again = now + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
