@@ -17,7 +17,7 @@ import numpy as np
 
 from py_image_dedup import files, images, signature
 from py_image_dedup.errors import NotNow, PictureError
-from py_image_dedup.model import Content, File, Record, Seen, Skipped
+from py_image_dedup.model import Cause, Content, File, Record, Seen, Skipped
 
 _LEAST_SIDE = 16  # pixels; below, a 9x9 grid of averages says nothing about the picture
 _HELD_IN_MEMORY = 64 << 20  # bytes; a larger file is read twice instead of being kept whole
@@ -27,6 +27,10 @@ _MEMORY_IN_FLIGHT = 256 << 20  # bytes of all decodes under way; one larger than
 
 class Analyser(Protocol):
     """Turns files into records, wherever the work is done."""
+
+    @property
+    def elsewhere(self) -> int:
+        """How many pictures were described on other machines so far."""
 
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         """Yield one record, or the reason why there is none, for every file; the order is free.
@@ -46,6 +50,9 @@ class Limits:
 class Describer(Protocol):
     """Turns the bytes of a picture into what is known of them, on this machine or elsewhere."""
 
+    elsewhere: int
+    """How many pictures were described on other machines so far."""
+
     def describe(self, content: str, source: BinaryIO) -> Content:
         """Return what a seekable stream holds whose SHA-256 is `content`; called from several threads.
 
@@ -55,6 +62,8 @@ class Describer(Protocol):
 
 class Decoder:
     """Describes on this machine: decoding releases the interpreter lock."""
+
+    elsewhere = 0
 
     def __init__(self, *, max_pixels: int, budget: MemoryBudget | None = None) -> None:
         """`budget` is shared with whoever else decodes at the same time."""
@@ -91,6 +100,11 @@ class LocalAnalyser:
         self._describer = describer or Decoder(max_pixels=limits.max_pixels)
         self._held = MemoryBudget(_HELD_AT_ONCE)
 
+    @property
+    def elsewhere(self) -> int:
+        """How many pictures were described on other machines so far."""
+        return self._describer.elsewhere
+
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         """Yield records in the order of the files, at most a few per thread ahead of the reader."""
         waiting = iter(seen)
@@ -108,7 +122,9 @@ class LocalAnalyser:
 
     def _analyse(self, seen: Seen) -> Record | Skipped:
         if seen.size > self._limits.max_file_size:
-            return Skipped(seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows")
+            return Skipped(
+                seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows", Cause.LARGE
+            )
         try:
             with files.open_regular(seen.path) as file:
                 # One byte more than expected shows that a file grew, without reading whatever it grew to.
@@ -119,10 +135,10 @@ class LocalAnalyser:
                 else:
                     record = self._record(seen, hashlib.file_digest(file, "sha256").hexdigest(), file)
         except OSError as error:
-            return Skipped(seen.path, f"can't be read: {error.strerror}")
+            return Skipped(seen.path, f"can't be read: {error.strerror}", Cause.UNREADABLE)
         now = files.look(seen.path)
         if now is None or (now.size, now.mtime_ns) != (seen.size, seen.mtime_ns):
-            return Skipped(seen.path, "changed while it was read")
+            return Skipped(seen.path, "changed while it was read", Cause.CHANGED)
         return record
 
     def _record(self, seen: Seen, content: str, source: BinaryIO) -> Record | Skipped:
@@ -133,7 +149,7 @@ class LocalAnalyser:
         try:
             return Record(file, self._describer.describe(content, source))
         except NotNow as error:
-            return Skipped(seen.path, str(error))
+            return Skipped(seen.path, str(error), Cause.UNREADABLE)
         except PictureError as error:
             broken = File(self._origin, seen.path, seen.size, seen.mtime_ns, content, str(error), images.READER)
             return Record(broken, None)

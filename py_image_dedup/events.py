@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from typing import Final
 
@@ -83,7 +82,6 @@ class Tally:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._skipped: dict[str, Skipped] = {}
-        self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
 
     @property
@@ -105,6 +103,5 @@ class Tally:
     def add(self, name: str, by: int = 1) -> None:
         """Count something."""
         if by:
-            with self._lock:  # pictures are described in threads
-                self.counts[name] += by
+            self.counts[name] += by
             self._observer.counted(name, by)

@@ -6,6 +6,7 @@ Paths are ``str`` with surrogate escapes; nothing here follows a symbolic link b
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -18,7 +19,7 @@ from pathlib import PurePath
 from typing import Final
 
 from py_image_dedup.errors import RootError
-from py_image_dedup.model import Seen, Skipped
+from py_image_dedup.model import Cause, Seen, Skipped
 from py_image_dedup.mounts import Mounts
 
 HIDDEN: Final = ".py-image-dedup-"
@@ -114,14 +115,14 @@ def walk(
                 with os.scandir(folder) as scan:
                     entries = sorted(scan, key=lambda entry: entry.name)
             except OSError as error:
-                yield Skipped(folder, f"the folder can't be listed: {error.strerror}")
+                yield Skipped(folder, f"the folder can't be listed: {error.strerror}", Cause.UNREADABLE)
                 continue
             below: list[str] = []
             for entry in entries:
                 try:
                     is_folder = entry.is_dir(follow_symlinks=False)
                 except OSError as error:  # file systems that don't list types are asked about each entry
-                    yield Skipped(entry.path, f"can't be looked at: {error.strerror}")
+                    yield Skipped(entry.path, f"can't be looked at: {error.strerror}", Cause.UNREADABLE)
                     continue
                 if is_folder:
                     if select.enters(entry.name, entry.path) and entry.path not in others:
@@ -161,11 +162,11 @@ def _look(entry: os.DirEntry[str], select: Selector) -> Seen | Skipped | None:
     try:
         facts = entry.stat(follow_symlinks=False)
     except OSError as error:
-        return Skipped(entry.path, f"can't be looked at: {error.strerror}")
+        return Skipped(entry.path, f"can't be looked at: {error.strerror}", Cause.UNREADABLE)
     if stat.S_ISLNK(facts.st_mode):
-        return Skipped(entry.path, "a symbolic link, not followed")
+        return Skipped(entry.path, "a symbolic link, not followed", Cause.NO_FILE)
     if not stat.S_ISREG(facts.st_mode):
-        return Skipped(entry.path, "not a regular file")
+        return Skipped(entry.path, "not a regular file", Cause.NO_FILE)
     return Seen(entry.path, facts.st_size, _storable(facts.st_mtime_ns))
 
 
@@ -225,6 +226,20 @@ def open_regular(path: str) -> Iterator[BufferedReader]:
 
 def _open_as_it_is(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def is_being_written(path: str) -> bool:
+    """Tell whether somebody has a file open for writing, where the system tells us.
+
+    It lends files only that nobody writes to; it does so to their owner and to root, on local disks.
+    """
+    try:
+        with open_regular(path) as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
 
 
 def sha256(path: str) -> str:

@@ -21,7 +21,7 @@ from py_image_dedup.events import Observer, Tally
 from py_image_dedup.gains import with_gains
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.looks import LastLook, in_register
-from py_image_dedup.model import Candidate, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
+from py_image_dedup.model import Candidate, Cause, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.neighbourhood import neighbourhood
 from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan, with_empty_folders
@@ -148,9 +148,10 @@ class Pipeline:
     def _forget_gone(self, paths: Iterable[str]) -> None:
         """Forget files and what was recorded below folders, as far as they are gone from the disk."""
         gone = [path for path in paths if files.vanished(path)]
-        known = self._store.known(gone)
-        below = (file.path for path in gone if path not in known for file in self._store.files([path]))
-        self._forget([*known, *below])
+        pictures = [path for path in gone if self._scope.wants(path)]  # that a folder has such a name is too rare
+        folders = frozenset(gone).difference(pictures)
+        below = (file.path for folder in folders for file in self._store.files([folder]))
+        self._forget([*self._store.known(pictures), *below])
 
     def _forget(self, gone: Iterable[str]) -> None:
         """Remove records of files that are gone; looks first whether it is the disk that is gone."""
@@ -179,6 +180,7 @@ class Pipeline:
         """Phase 3: analyse files that are new or changed, and write their records in bulk."""
         self._tally.phase(3)
         records: list[Record] = []
+        elsewhere = self._analyser.elsewhere
         try:
             for record in self._analyser.analyse(self._new_or_changed(found, total)):
                 if isinstance(record, Skipped):
@@ -195,6 +197,7 @@ class Pipeline:
                     records = []
         finally:
             self._store.put(records)  # also when interrupted: what is done need not be done again
+            self._tally.add("analysed_remotely", self._analyser.elsewhere - elsewhere)
 
     def _new_or_changed(self, found: Iterator[Seen | Skipped], total: int) -> Iterator[Seen]:
         """Yield the files on disk that the store does not know as they are; report the others as done."""
@@ -313,7 +316,7 @@ class Pipeline:
         for file in sorted(recorded, key=lambda file: file.path):
             inode = files.look(file.path)
             if inode is None or (inode.size, inode.mtime_ns) != (file.size, file.mtime_ns):
-                self._tally.skip(Skipped(file.path, "changed since it was analysed"))
+                self._tally.skip(Skipped(file.path, "changed since it was analysed", Cause.CHANGED))
                 continue
             known = facts[file.content]
             if not self._settings.analysis.use_exif_data:

@@ -130,6 +130,11 @@ class ElasticServer:
         return urllib.request.build_opener()
 
     def stop(self) -> None:
+        self.halt()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def halt(self) -> None:
+        """End the node and keep what it holds; it may be started again."""
         if self._process is not None:
             # The launcher and the server it starts share a session of their own: both are ours.
             for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
@@ -141,7 +146,6 @@ class ElasticServer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process = None
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def remove_indices(url: str, index: str) -> None:

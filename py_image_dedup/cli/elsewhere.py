@@ -11,46 +11,50 @@ from typing import TYPE_CHECKING
 from py_image_dedup.errors import UsageError
 
 if TYPE_CHECKING:
-    from py_image_dedup.analysis import Describer
     from py_image_dedup.config import Settings
-    from py_image_dedup.events import Tally
+    from py_image_dedup.remote.here_or_there import HereOrThere
 
-_ON_THEIR_WAY = 16  # pictures; the bytes are limited too
+_UNDER_WAY = 16  # pictures; the bytes are limited too
 
 
 @contextmanager
-def elsewhere_too(
-    settings: Settings, here: Describer, *, tally: Tally, note: Callable[[str], None]
-) -> Iterator[tuple[Describer, int]]:
-    """Provide what describes pictures, and how many threads keep it busy."""
-    remote, slots = settings.remote, settings.analysis.threads
+def elsewhere_too(settings: Settings, changed: Callable[[str, str], None]) -> Iterator[HereOrThere | None]:
+    """Provide what describes pictures here or on workers; None if there are none to be used.
+
+    `changed` hears where they go in general, and why.
+    """
+    remote = settings.remote
     if remote.mode == "never":
-        yield here, slots
+        yield None
         return
     broker = broker_module()
+    from py_image_dedup.analysis import Decoder
     from py_image_dedup.remote.here_or_there import HereOrThere, Terms
     from py_image_dedup.remote.placement import Limits, Placement, Strain
     from py_image_dedup.remote.senses import Senses
 
+    slots, max_pixels = settings.analysis.threads, settings.analysis.max_megapixels * 1_000_000
+    limits = Limits(max_load=remote.max_load, min_memory=remote.min_memory, max_temperature=remote.max_temperature)
+    terms = Terms(
+        slots=slots,
+        under_way=_UNDER_WAY,
+        max_pixels=max_pixels,
+        max_file_size=remote.max_file_size,
+        in_flight=remote.in_flight,
+        timeout=remote.timeout.total_seconds(),
+    )
     workers = broker.Workers(broker.addresses_of(remote))
     describer = HereOrThere(
-        here,
+        Decoder(max_pixels=max_pixels),
         workers,
         Placement(always=remote.mode == "always", slots=slots, clock=time.monotonic),
-        Strain(Limits(max_load=remote.max_load, min_memory=remote.min_memory, max_temperature=remote.max_temperature)),
-        Terms(
-            max_pixels=settings.analysis.max_megapixels * 1_000_000,
-            max_file_size=remote.max_file_size,
-            in_flight=remote.in_flight,
-            timeout=remote.timeout.total_seconds(),
-        ),
-        slots=slots,
+        Strain(limits),
+        terms,
         feel=Senses().read,
-        note=note,
-        counted=tally.add,
+        changed=changed,
     )
     try:
-        yield describer, slots + _ON_THEIR_WAY
+        yield describer
     finally:
         describer.close()
         workers.close()

@@ -58,18 +58,20 @@ def load_settings(
     *,
     config_file: str | None = None,
     overrides: Mapping[str, Override] = MappingProxyType({}),
+    defaults: Mapping[str, str] = MappingProxyType({}),
     environ: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read, check and freeze the settings: command line over environment over YAML over defaults.
 
-    ``overrides`` holds by dotted key what the command line gave (None and empty lists count as not given).
+    ``overrides`` holds by dotted key what the command line gave (None and empty lists count as not given), ``defaults``
+    those that are others for this command.
     ``environ`` is the process's own unless given.  Raises :class:`ConfigError` or :class:`RootError`.
     """
     from py_image_dedup.config.sources import gather  # noqa: PLC0415 - who only needs the classes need not load it
 
     environ = os.environ if environ is None else environ
     written = gather([entry.key for entry in ENTRIES], config_file=config_file, environ=environ, overrides=overrides)
-    machine = _machine_defaults(environ)
+    machine = {**_machine_defaults(environ), **defaults}
     given = {e.key: written.given.get(e.key) or _default(e, machine) for e in ENTRIES}
     _apply_preset(given)
     values = {e.key: _read(e, given[e.key]) for e in ENTRIES}
@@ -205,8 +207,6 @@ def _resolve_broker(values: dict[str, Any], given: Mapping[str, Given], sources:
                 f"{given[broker].place} is no Redis; name one that holds pictures and answers in {ROOT}.{results}"
             )
         values[results], sources[results] = values[broker], sources[broker]
-    if values["remote.mode"] != "never" and values[broker] is None:
-        raise ConfigError(f"{given['remote.mode'].place} is {values['remote.mode']!r}; it needs {ROOT}.{broker}")
 
 
 def _refuse_both(one: str, other: str, values: Mapping[str, Any], given: Mapping[str, Given]) -> None:

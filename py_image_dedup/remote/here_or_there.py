@@ -35,8 +35,14 @@ class _Nobody(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What may be sent: pixels of a picture, bytes of a file and of all on their way; seconds to wait for an answer."""
+    """What may be done at the same time, and what may be sent.
 
+    ``slots``: pictures decoded here, ``under_way``: pictures elsewhere.  ``max_pixels`` of a picture; bytes of a file,
+    and of all ``in_flight``; seconds to wait for an answer.
+    """
+
+    slots: int
+    under_way: int
     max_pixels: int
     max_file_size: int
     in_flight: int
@@ -54,29 +60,28 @@ class HereOrThere:
         strain: Strain,
         terms: Terms,
         *,
-        slots: int,
         feel: Callable[[], Readings],
-        note: Callable[[str], None],
-        counted: Callable[[str], None],
+        changed: Callable[[str, str], None],
     ) -> None:
-        """`slots`: pictures decoded here at the same time.
+        """Begin to wait for answers.
 
-        `note` hears why workers can't be used, `counted` hears "analysed_remotely" for each picture they described.
+        `changed` hears where pictures go ("here", "there", "both") and why, at first and when that changes.
         """
-        self._note = note
+        self.under_way = terms.under_way
+        self.elsewhere = 0
         self._here = here
         self._mail = mail
         self._placement = placement
         self._strain = strain
         self._terms = terms
         self._feel = feel
-        self._counted = counted
-        self._slots = threading.BoundedSemaphore(slots)
+        self._slots = threading.BoundedSemaphore(terms.slots)
         self._in_flight = MemoryBudget(terms.in_flight)
         self._line = threading.Lock()  # one picture leaves after the other: together none would be sooner
         self._lock = threading.Condition()
         self._felt = float("-inf")
-        self._said: Where | None = None
+        self._situation = ""
+        self._changed = changed
         self._post = Post(mail)
 
     def describe(self, content: str, source: BinaryIO) -> Content:
@@ -103,23 +108,25 @@ class HereOrThere:
 
     def _failed(self, why: str) -> None:
         with self._lock:
-            first = not self._placement.away
             self._placement.failed(why)
-        if first:
-            self._note(f"Pictures are described on this machine: {why}")
+            self._tell()
+            self._lock.notify_all()
 
     def _choose(self, kind: str, size: int) -> Where:
         with self._lock:
             self._feel_now_and_then()
-            where, why = self._placement.choose(kind, size, self._strain.reason)
-            while where is None:
+            while (where := self._placement.choose(kind, size, self._strain.reason)) is None:
                 self._lock.wait()
-                where, why = self._placement.choose(kind, size, self._strain.reason)
-            if where is not self._said:
-                self._said = where
-                _log.info("pictures are described %s: %s", where, why)
             self._placement.began(where)
+            self._tell()
             return where
+
+    def _tell(self) -> None:
+        """Say where pictures go, when that changes."""
+        situation, why = self._placement.situation(self._strain.reason)
+        if situation != self._situation:
+            self._situation = situation
+            self._changed(situation, why)
 
     def _feel_now_and_then(self) -> None:
         now = time.monotonic()
@@ -142,6 +149,7 @@ class HereOrThere:
     def _ended(self, where: Where, kind: str, size: int, seconds: float | None) -> None:
         with self._lock:
             self._placement.ended(where, kind, size, seconds)
+            self._tell()
             self._lock.notify_all()
 
     def _there(self, content: str, data: bytes, kind: str) -> Content:
@@ -213,7 +221,8 @@ class HereOrThere:
             raise _Nobody(f"a worker could not read a picture: {error}") from error
         except MessageError as error:
             raise _Nobody(f"the answer of a worker is refused: {error}") from error
-        self._counted("analysed_remotely")
+        with self._lock:
+            self.elsewhere += 1
         return described
 
 

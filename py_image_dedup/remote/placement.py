@@ -118,29 +118,37 @@ class Placement:
         self.failures = 0
         """How often that turned out so far."""
 
-    def choose(self, kind: str, size: int, strain: str) -> tuple[Where | None, str]:
-        """Return where a picture of this kind and size is to go, and why; None while nothing is known of such."""
+    def situation(self, strain: str) -> tuple[str, str]:
+        """Return "here", "there" or "both" for where pictures go in general, and why."""
+        if self.away:
+            return Where.HERE, self.away
+        if strain or self._always:
+            return Where.THERE, strain or "always"
+        return "both", "whichever is sooner"
+
+    def choose(self, kind: str, size: int, strain: str) -> Where | None:
+        """Return where a picture of this kind and size is to go; None while nothing is known of such."""
         now = self._clock()
         if self.away and (now < self._again or self._on_trial):
-            return Where.HERE, self.away
-        if self.away or self._always or strain:
-            return Where.THERE, strain or ("to see whether they are back" if self.away else "always")
+            return Where.HERE
+        if self.away or self._always or strain:  # away: to see whether they are back
+            return Where.THERE
         return self._sooner(kind, size, now)
 
-    def _sooner(self, kind: str, size: int, now: float) -> tuple[Where | None, str]:
+    def _sooner(self, kind: str, size: int, now: float) -> Where | None:
         for where, side in self._sides.items():
             if kind not in side.paces and side.pictures < side.slots:
-                return where, "to measure"
+                return where
         if kind not in self._here.paces or kind not in self._there.paces:
             known = [where for where, side in self._sides.items() if kind in side.paces]
-            return (known[0], "known") if known else (None, "nothing is known yet")
+            return known[0] if known else None
         here = self._here.expected(kind, size)
         link = (self._link.waiting + size) * self._link.seconds_per_byte
         there = link + self._there.paces[kind] * size
         where, other = (Where.HERE, Where.THERE) if here <= there else (Where.THERE, Where.HERE)
         if now - self._sides[other].used > _SEE_AGAIN:
-            return other, "to measure"
-        return where, f"sooner ({here:.2f} s here, {there:.2f} s there)"
+            return other
+        return where
 
     def began(self, where: Where) -> None:
         """Take note that a picture goes there."""
