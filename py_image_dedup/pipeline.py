@@ -180,6 +180,7 @@ class Pipeline:
         """Phase 3: analyse files that are new or changed, and write their records in bulk."""
         self._tally.phase(3)
         records: list[Record] = []
+        elsewhere = self._analyser.elsewhere
         try:
             for record in self._analyser.analyse(self._new_or_changed(found, total)):
                 if isinstance(record, Skipped):
@@ -196,6 +197,7 @@ class Pipeline:
                     records = []
         finally:
             self._store.put(records)  # also when interrupted: what is done need not be done again
+            self._tally.add("analysed_remotely", self._analyser.elsewhere - elsewhere)
 
     def _new_or_changed(self, found: Iterator[Seen | Skipped], total: int) -> Iterator[Seen]:
         """Yield the files on disk that the store does not know as they are; report the others as done."""
