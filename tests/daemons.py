@@ -24,8 +24,9 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 class Daemon:
     """One daemon with a configuration file of its own; use it in a ``with`` block, which ends it."""
 
-    def __init__(self, command: Command, *folders: Path, **settings: Any) -> None:
+    def __init__(self, command: Command, *folders: Path, name: str = "daemon", **settings: Any) -> None:
         self.command = command
+        self.name = name
         self.port = free_port()
         self.file = command.home / "py_image_dedup.yaml"
         self.settings = {
@@ -38,7 +39,7 @@ class Daemon:
 
     def __enter__(self) -> Self:
         self.configure()
-        self.process = self.command.start("daemon")
+        self.process = self.command.start(self.name)
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         return self

@@ -307,7 +307,7 @@ def test_a_page_that_does_not_exist(command: Command, photos: Path) -> None:
     with Daemon(command, photos) as daemon:
         daemon.wait_until_ready()
         code, text = daemon.get("/")
-        assert (code, "/metrics, /healthz and /readyz" in text) == (404, True)
+        assert (code, "/metrics, /healthz, /readyz and /status" in text) == (404, True)
         daemon.leave()
     with Daemon(command, photos, stats__enabled="false") as daemon:
         daemon.wait_for_words("Everything:")
