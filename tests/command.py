@@ -73,12 +73,13 @@ class Command:
         data = json.loads(result.read_text()) if result.exists() else {}
         return Finished(done.returncode, done.stdout, done.stderr, data)
 
-    def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-        """Start and leave running."""
+    def start(self, *arguments: str | Path, heard: bool = True, **environment: str) -> subprocess.Popen[str]:
+        """Start and leave running; what it prints must be read while it runs, or not be `heard` at all."""
+        stream = subprocess.PIPE if heard else subprocess.DEVNULL
         return subprocess.Popen(
             self.arguments(*arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stream,
+            stderr=stream,
             text=True,
             cwd=self.home,
             env=self.environment | environment,
