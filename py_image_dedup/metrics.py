@@ -18,6 +18,7 @@ _COUNTERS: Final = {
     "files": ("files_seen", "Files looked at."),
     "analysed": ("files_analysed", "Files read and recorded, because they were new or had changed."),
     "decoded": ("files_decoded", "Pictures decoded to be analysed: those with bytes not met before."),
+    "analysed_remotely": ("files_decoded_on_workers", "Pictures decoded on other machines."),
     "unchanged": ("files_unchanged", "Files found as they were recorded."),
     "removed": ("files_removed", "Records removed, of files that are gone."),
     "looked": ("pairs_looked_at", "Pairs of pictures decoded and compared block by block."),
@@ -50,12 +51,14 @@ class Metrics(Observer):
             "store_seconds", "Duration of operations of the store.", _STORE_SECONDS, "operation"
         )
         self._waiting = self._gauge("files_waiting", "Files that changed and wait to be looked at.")
+        self._describing = self._gauge("decoding", "1 for where pictures are decoded: here, there or both.", "where")
         self._lost = self._gauge("folders_lost", "Source folders that are not there, such as disks not mounted.")
         self._retrying = self._gauge("retrying", "1 while the last pass failed and is to be tried again, else 0.")
         self._success = self._gauge("last_success_timestamp_seconds", "When a pass last succeeded.", "kind")
         self._gauge("build_info", "1, with the version of the program.", "version").labels(
             version("py-image-dedup")
         ).set(1)
+        self.describes("here")
         ProcessCollector(registry=self._registry)
         self._current: tuple[str, float] | None = None
 
@@ -106,6 +109,11 @@ class Metrics(Observer):
     def is_waiting(self, files: int) -> None:
         """Take note of the length of the queue."""
         self._waiting.set(files)
+
+    def describes(self, where: str) -> None:
+        """Take note of where pictures are decoded."""
+        for one in ("here", "there", "both"):
+            self._describing.labels(one).set(one == where)
 
     def are_lost(self, folders: int) -> None:
         """Take note of source folders that are missing."""

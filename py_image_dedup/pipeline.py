@@ -182,6 +182,7 @@ class Pipeline:
         """Phase 3: analyse files that are new or changed, and write their records in bulk."""
         self._tally.phase(3)
         records: list[Record] = []
+        elsewhere = self._analyser.elsewhere
         try:
             for record in self._analyser.analyse(self._new_or_changed(found, total)):
                 if isinstance(record, Skipped):
@@ -198,6 +199,7 @@ class Pipeline:
                     records = []
         finally:
             self._store.put(records)  # also when interrupted: what is done need not be done again
+            self._tally.add("analysed_remotely", self._analyser.elsewhere - elsewhere)
 
     def _new_or_changed(self, found: Iterator[Seen | Skipped], total: int) -> Iterator[Seen]:
         """Yield the files on disk that the store does not know as they are; report the others as done."""
@@ -318,7 +320,10 @@ class Pipeline:
             if inode is None or (inode.size, inode.mtime_ns) != (file.size, file.mtime_ns):
                 self._tally.skip(Skipped(file.path, "changed since it was analysed", Cause.CHANGED))
                 continue
-            known = facts[file.content]
+            known = facts.get(file.content)
+            if known is None:
+                self._tally.skip(Skipped(file.path, "what is in it is not recorded any more: it has to be analysed"))
+                continue
             if not self._settings.analysis.use_exif_data:
                 known = replace(known, exif_count=0)
             candidate = Candidate(file, known, self._root_of(file.path), inode.links)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from py_image_dedup.cli.elsewhere import elsewhere_too
 from py_image_dedup.cli.wiring import (
     check_folders,
     load_silently,
@@ -29,15 +30,47 @@ if TYPE_CHECKING:
     from py_image_dedup.log import Log
 
 
+_dry_run = click.option(
+    "-dr", "--dry-run/--no-dry-run", default=None, help="Only tell what would be done (the default)."
+)
+
+
 @click.command()
 @click.argument("folders", nargs=-1, metavar="[FOLDER]...", type=click.Path())
-@click.option("-dr", "--dry-run/--no-dry-run", default=None, help="Only tell what would be done (the default).")
+@_dry_run
 @settings_options
 def daemon(folders: tuple[str, ...], **options: Any) -> None:
     """Watch the folders, and find and act on duplicates as files come.
 
     Runs until SIGTERM; SIGHUP reads the configuration again. What happens is told on stderr.
     """
+    _watch(folders, options)
+
+
+@click.group(invoke_without_command=True)
+@_dry_run
+@settings_options
+@click.pass_context
+def agent(context: click.Context, /, **options: Any) -> None:
+    """Do what the daemon does, with the help of workers on other machines.
+
+    The folders are those of the configuration. remote.mode is auto here unless it is set.
+    """
+    if context.invoked_subcommand is None:
+        _watch((), options | {"defaults": {"remote.mode": "auto"}})
+
+
+@agent.command()
+@settings_options
+def status(**options: Any) -> None:
+    """Tell how the running agent or daemon is, and where pictures are described."""
+    from py_image_dedup.daemon.web import ask
+
+    stats = load_silently(folders=(), **options).settings.stats
+    click.echo(ask(stats.host, stats.port))
+
+
+def _watch(folders: tuple[str, ...], options: dict[str, Any]) -> None:
     from py_image_dedup.daemon.asked import Asked
     from py_image_dedup.daemon.health import Health
     from py_image_dedup.daemon.service import Told
@@ -72,6 +105,9 @@ def _load(folders: tuple[str, ...], options: dict[str, Any]) -> Loaded:
     return loaded
 
 
+_WHERE = {"here": "on this machine", "there": "on workers", "both": "here or on workers"}
+
+
 def _log(loaded: Loaded) -> Log:
     from py_image_dedup.log import Log, Passing
 
@@ -98,18 +134,25 @@ def _run(settings: Settings, asked: Asked, told: Told, reload: Callable[[], bool
     log, metrics, health = told
     observer, me = Several(log, metrics, health, asked), Holder.me()
 
-    @contextmanager
-    def tools(wrap: Callable[[Analyser], Analyser]) -> Iterator[Tools]:
-        store = measured(lambda: open_store(settings, note=lambda _: None, me=me), metrics.store)
-        try:
-            parts = put_together(settings, store, observer)
-            run = run_of(settings, replace(parts, analyser=wrap(parts.analyser)))
-            yield Tools(run.pipeline, run.execution, run.tally)
-        finally:
-            store.close()
+    def described(where: str, why: str) -> None:
+        metrics.describes(where)
+        health.describing = f"Pictures are described {_WHERE[where]}: {why}."
+        log.note(f"Pictures are described {_WHERE[where]}: {why}.")
 
     stats = settings.stats
     inbox = Inbox()
     watching = Watching(scope(settings), inbox, log, polling=settings.daemon.file_observer == "polling")
-    with serving(stats.host, stats.port, metrics, health) if stats.enabled else nullcontext():
+    web = serving(stats.host, stats.port, metrics, health) if stats.enabled else nullcontext()
+    with web, elsewhere_too(settings, described) as elsewhere:
+
+        @contextmanager
+        def tools(wrap: Callable[[Analyser], Analyser]) -> Iterator[Tools]:
+            store = measured(lambda: open_store(settings, note=lambda _: None, me=me), metrics.store)
+            try:
+                parts = put_together(settings, store, observer, elsewhere)
+                run = run_of(settings, replace(parts, analyser=wrap(parts.analyser)))
+                yield Tools(run.pipeline, run.execution, run.tally)
+            finally:
+                store.close()
+
         Daemon(settings.daemon, Work(settings, tools, log), watching, inbox, asked=asked, told=told).run(reload)

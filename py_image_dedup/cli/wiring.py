@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
 import click
 
+from py_image_dedup.cli.elsewhere import elsewhere_too
 from py_image_dedup.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from py_image_dedup.looks import LastLook
     from py_image_dedup.model import Decisions
     from py_image_dedup.pipeline import Pipeline
+    from py_image_dedup.remote.here_or_there import HereOrThere as Elsewhere
     from py_image_dedup.stores.care import Care
     from py_image_dedup.stores.elastic import Login
     from py_image_dedup.stores.holder import Holder
@@ -73,7 +75,9 @@ def load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -
     return loaded
 
 
-def load_silently(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -> Loaded:
+def load_silently(
+    *, folders: tuple[str, ...], config_file: str | None, defaults: Mapping[str, str] | None = None, **options: Any
+) -> Loaded:
     """Read the settings, with the options of the command line above all else."""
     from py_image_dedup.config import Override, load_settings
 
@@ -85,7 +89,7 @@ def load_silently(*, folders: tuple[str, ...], config_file: str | None, **option
     if folders:
         overrides["analysis.source_directories"] = Override("FOLDER", list(folders))
         overrides["analysis.across_dirs"] = Override(option="FOLDER", value=True)
-    return load_settings(config_file=config_file, overrides=overrides)
+    return load_settings(config_file=config_file, overrides=overrides, defaults=defaults or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +109,22 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
     """Open the store and put together what works on it, for a person who watches."""
     from py_image_dedup.progress import ProgressBar
 
+    def away(where: str, why: str) -> None:
+        if where == "here":
+            bar.note(f"Pictures are described on this machine: {why}")
+
     store = open_store(settings)
     try:
-        with ProgressBar(open_console(stderr=True)) as bar:
-            yield put_together(settings, store, bar)
+        with ProgressBar(open_console(stderr=True)) as bar, elsewhere_too(settings, away) as elsewhere:
+            yield put_together(settings, store, bar, elsewhere)
     finally:
         store.close()
 
 
-def put_together(settings: Settings, store: Store, observer: Observer) -> Parts:
+def put_together(settings: Settings, store: Store, observer: Observer, elsewhere: Elsewhere | None = None) -> Parts:
     """Put together what works on a store."""
     from py_image_dedup import decisions
-    from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
+    from py_image_dedup.analysis import Decoder, Limits, LocalAnalyser, MemoryBudget
     from py_image_dedup.looks import LastLook
 
     limits = Limits(
@@ -125,9 +133,9 @@ def put_together(settings: Settings, store: Store, observer: Observer) -> Parts:
     budget = MemoryBudget()
     analyser = LocalAnalyser(
         origin=settings.origin,
-        threads=settings.analysis.threads,
+        threads=settings.analysis.threads + (elsewhere.under_way if elsewhere else 0),
         limits=limits,
-        budget=budget,
+        describer=elsewhere or Decoder(max_pixels=limits.max_pixels, budget=budget),
         known=store.has_content,
     )
     last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)

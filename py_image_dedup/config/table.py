@@ -6,42 +6,22 @@ the command ``config`` follow from it.  To add a setting, add its entry here and
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from py_image_dedup.config import paths
 from py_image_dedup.config import values as v
+from py_image_dedup.config.entry import Entry
 from py_image_dedup.config.names import DEFAULT_EXTENSIONS, DEFAULT_RULES, RULE_NAMES
 from py_image_dedup.config.presets import PRESETS
+from py_image_dedup.config.remote import REMOTE
 
 SECTIONS = {
     "analysis": "Which files are looked at, and how.",
     "deduplication": "What counts as a duplicate, which copy stays, and what becomes of the others.",
     "elasticsearch": "The Elasticsearch server, if there is one. max_distance holds for every store.",
     "daemon": "How `py-image-dedup daemon` watches the folders.",
+    "remote": "Workers on other machines that describe pictures for this one.",
     "stats": "Metrics for Prometheus, and probes, while the daemon runs.",
     "log": "What the daemon writes to stderr.",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One setting.
-
-    ``default`` and ``example`` are written as a user would.  Where the default is no text (not set, or a fact
-    of the machine), ``otherwise`` says in words what holds.  ``split`` makes the setting a list.  ``hide``
-    makes a value fit to be shown.  The reference file shows an entry with an example as a comment, as those of presets
-    must be: what is written wins over a preset.
-    """
-
-    key: str
-    parse: v.Parser
-    meaning: str
-    default: str | tuple[str, ...] | None = None
-    otherwise: str = "not set"
-    example: str | tuple[str, ...] | None = None
-    split: v.Splitter | None = None
-    hide: Callable[[str], str] = str
 
 
 def _secret(_: str) -> str:
@@ -312,6 +292,7 @@ ENTRIES = (
         default="1d",
         meaning="How often everything is gone through besides what changes. 0 for at the start only.",
     ),
+    *REMOTE,
     Entry(
         key="stats.enabled",
         parse=v.boolean,

@@ -16,6 +16,7 @@ class Health(Observer):
 
     def __init__(self) -> None:
         self.obstacle = "the first pass is not done yet"
+        self.describing = "Pictures are described on this machine."
         self._heard_at = time.monotonic()
 
     def alive(self) -> None:
@@ -29,6 +30,10 @@ class Health(Observer):
     def progress(self, done: int, total: int) -> None:  # noqa: ARG002 - a listener's signature
         """Take it as a sign of life."""
         self.alive()
+
+    def words(self) -> str:
+        """Tell a person how it is."""
+        return f"{(self.hangs or self.obstacle or 'All is well.').capitalize()}\n{self.describing}\n"
 
     @property
     def hangs(self) -> str:

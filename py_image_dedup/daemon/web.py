@@ -1,7 +1,8 @@
-"""Metrics and probes over HTTP: /metrics, /healthz, /readyz."""
+"""Metrics, probes and words over HTTP: /metrics, /healthz, /readyz, /status."""
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 from py_image_dedup.daemon.health import Health
-from py_image_dedup.errors import ConfigError
+from py_image_dedup.errors import ConfigError, NotRunning
 from py_image_dedup.metrics import Metrics
 
 _PLAIN: Final = "text/plain; charset=utf-8"
@@ -42,8 +43,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._tell(health.hangs)
             case "/readyz":
                 self._tell(health.hangs or health.obstacle)
+            case "/status":
+                self._answer(200, _PLAIN, health.words().encode(errors="replace"))
             case _:
-                self._answer(404, _PLAIN, b"there are /metrics, /healthz and /readyz\n")
+                self._answer(404, _PLAIN, b"there are /metrics, /healthz, /readyz and /status\n")
 
     do_HEAD = do_GET  # noqa: N815 - as the library calls it
 
@@ -60,6 +63,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Write nothing: probes come every few seconds."""
+
+
+def ask(host: str, port: int) -> str:
+    """Return what /status of a running one tells; :class:`StatusError` if there is none."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what it listens on, seen from here
+    connection = http.client.HTTPConnection(host, port, timeout=10)
+    try:
+        connection.request("GET", "/status")
+        return connection.getresponse().read(10_000).decode(errors="replace").rstrip()
+    except OSError as error:
+        raise NotRunning(
+            f"nothing answers on {host} port {port} ({error.strerror or error}): is it running, with stats.enabled?"
+        ) from None
+    finally:
+        connection.close()
 
 
 @contextmanager

@@ -93,6 +93,11 @@ class _RipeOnly:
         self._analyser = analyser
         self._ripe = ripe
 
+    @property
+    def elsewhere(self) -> int:
+        """How many pictures were described on other machines so far."""
+        return self._analyser.elsewhere
+
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         """Analyse what is ripe."""
         return self._analyser.analyse(filter(self._ripe, seen))

@@ -514,6 +514,22 @@ def test_finds_what_is_near_to_some(store: Store) -> None:
             assert set(store.near([*asked, digest("?")], within=radius)) == expected
 
 
+def test_finds_a_thousand_that_are_near_each_other(store: Store) -> None:
+    """Many re-encodings, some with the very same signature, among others: no limit hides a pair."""
+    photos = list(signatures(300, seed=21))
+    reencoded = [altered(photos[0], 0.02, seed=number) for number in range(700)]
+    vectors = np.array([*photos, *reencoded, *[photos[0]] * 299], np.int8)
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+    store.put(some)
+    true = pairs_within(vectors, 0.2)
+    assert len(true) > 999 * 998 / 2
+    assert by_number(list(store.similar(hashes, within=0.2)), hashes) == true
+    for row in (0, 500, len(vectors) - 1):
+        near = by_number(list(store.near([hashes[row]], within=0.2)), hashes)
+        assert near == {pair for pair in true if row in pair}
+
+
 def test_finds_what_is_near_to_a_few_of_many(store: Store) -> None:
     """Asked about few or many, with turns or without, a store tells the same as for all, and nothing of blank ones."""
     vectors = np.concatenate([*turned_album(), np.zeros((2, signature.LENGTH), np.int8)])
