@@ -561,17 +561,6 @@ def test_tells_which_files_hold_a_content(store_factory: StoreFactory) -> None:
     assert [*store.holders([digest("a")])] == mine[1:]
 
 
-def test_the_next_one_sees_what_was_written(store_factory: StoreFactory) -> None:
-    """A store that is opened after another was closed finds all it wrote, at once and in every way."""
-    known = record("/photos/a.jpg")
-    for number in range(3):
-        new = record(f"/photos/{number}.jpg")
-        store_factory().put([known, new])
-        store = store_factory()
-        assert [*store.holders([new.file.content])] == [new.file]
-        assert store.known([new.file.path]) == {new.file.path: new.file}
-
-
 def turned_album() -> tuple[Signatures, Signatures]:
     """Signatures, and copies of them turned in all ways, some of them altered besides; a few are symmetric."""
     upright = np.array([*signatures(40, seed=6)], np.int8)
