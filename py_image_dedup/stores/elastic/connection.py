@@ -100,11 +100,7 @@ class Connection:
         self._refreshing = threading.Lock()
 
     def close(self) -> None:
-        """Make what was written visible to whoever searches next, and close; closing twice is no error."""
-        with suppress(StoreError):  # where the server can't be told, it does so by itself a little later
-            for index in sorted(self._unseen):
-                self._searchable(index)
-        self._unseen.clear()
+        """Close the connections; closing twice is no error."""
         self._client.close()
 
     def _check_version(self) -> None:
