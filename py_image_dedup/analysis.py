@@ -17,15 +17,20 @@ import numpy as np
 
 from py_image_dedup import files, images, signature
 from py_image_dedup.errors import NotNow, PictureError
-from py_image_dedup.model import Content, File, Record, Seen, Skipped
+from py_image_dedup.model import Cause, Content, File, Record, Seen, Skipped
 
 _LEAST_SIDE = 16  # pixels; below, a 9x9 grid of averages says nothing about the picture
 _HELD_IN_MEMORY = 64 << 20  # bytes; a larger file is read twice instead of being kept whole
+_HELD_AT_ONCE = 128 << 20  # bytes of all files that are held in memory
 _MEMORY_IN_FLIGHT = 256 << 20  # bytes of all decodes under way; one larger than this runs alone
 
 
 class Analyser(Protocol):
     """Turns files into records, wherever the work is done."""
+
+    @property
+    def elsewhere(self) -> int:
+        """How many pictures were described on other machines so far."""
 
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         """Yield one record, or the reason why there is none, for every file; the order is free.
@@ -42,8 +47,41 @@ class Limits:
     max_pixels: int = 250_000_000
 
 
+class Describer(Protocol):
+    """Turns the bytes of a picture into what is known of them, on this machine or elsewhere."""
+
+    elsewhere: int
+    """How many pictures were described on other machines so far."""
+
+    def describe(self, content: str, source: BinaryIO) -> Content:
+        """Return what a seekable stream holds whose SHA-256 is `content`; called from several threads.
+
+        Raises :class:`PictureError` if it is no picture that can be read, :class:`NotNow` if that may pass.
+        """
+
+
+class Decoder:
+    """Describes on this machine: decoding releases the interpreter lock."""
+
+    elsewhere = 0
+
+    def __init__(self, *, max_pixels: int, budget: MemoryBudget | None = None) -> None:
+        """`budget` is shared with whoever else decodes at the same time."""
+        self._max_pixels = max_pixels
+        self._budget = budget or MemoryBudget()
+
+    def describe(self, content: str, source: BinaryIO) -> Content:
+        """Decode a picture at the smallest scale that serves, and sign it."""
+        picture = images.read(source, max_pixels=self._max_pixels, reserve=self._budget.reserve)
+        if min(picture.facts.width, picture.facts.height) < _LEAST_SIDE:
+            vector = np.zeros(signature.LENGTH, np.int8)
+        else:
+            vector = signature.goldberg(picture.grey / 255.0)
+        return Content(content, picture.facts, picture.thumbnail, vector)
+
+
 class LocalAnalyser:
-    """Analyses on this machine, in threads: decoding releases the interpreter lock."""
+    """Reads the files of this machine in threads, and has what is new in them described."""
 
     def __init__(
         self,
@@ -51,18 +89,21 @@ class LocalAnalyser:
         origin: str,
         threads: int,
         limits: Limits,
-        budget: MemoryBudget | None = None,
+        describer: Describer | None = None,
         known: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`known` tells whether a content (SHA-256) needs no decoding because it is recorded already.
-
-        `budget` is shared with whoever else decodes at the same time.
-        """
+        """`known` tells whether a content (SHA-256) needs no describing because it is recorded already."""
         self._origin = origin
         self._threads = threads
         self._limits = limits
         self._known = known
-        self._budget = budget or MemoryBudget()
+        self._describer = describer or Decoder(max_pixels=limits.max_pixels)
+        self._held = MemoryBudget(_HELD_AT_ONCE)
+
+    @property
+    def elsewhere(self) -> int:
+        """How many pictures were described on other machines so far."""
+        return self._describer.elsewhere
 
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         """Yield records in the order of the files, at most a few per thread ahead of the reader."""
@@ -81,20 +122,23 @@ class LocalAnalyser:
 
     def _analyse(self, seen: Seen) -> Record | Skipped:
         if seen.size > self._limits.max_file_size:
-            return Skipped(seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows")
+            return Skipped(
+                seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows", Cause.LARGE
+            )
         try:
             with files.open_regular(seen.path) as file:
                 # One byte more than expected shows that a file grew, without reading whatever it grew to.
                 if seen.size <= _HELD_IN_MEMORY:
-                    data = file.read(seen.size + 1)
-                    record = self._record(seen, hashlib.sha256(data).hexdigest(), io.BytesIO(data))
+                    with self._held.reserve(seen.size):
+                        data = file.read(seen.size + 1)
+                        record = self._record(seen, hashlib.sha256(data).hexdigest(), io.BytesIO(data))
                 else:
                     record = self._record(seen, hashlib.file_digest(file, "sha256").hexdigest(), file)
         except OSError as error:
-            return Skipped(seen.path, f"can't be read: {error.strerror}")
+            return Skipped(seen.path, f"can't be read: {error.strerror}", Cause.UNREADABLE)
         now = files.look(seen.path)
         if now is None or (now.size, now.mtime_ns) != (seen.size, seen.mtime_ns):
-            return Skipped(seen.path, "changed while it was read")
+            return Skipped(seen.path, "changed while it was read", Cause.CHANGED)
         return record
 
     def _record(self, seen: Seen, content: str, source: BinaryIO) -> Record | Skipped:
@@ -103,21 +147,12 @@ class LocalAnalyser:
             return Record(file, None)
         source.seek(0)
         try:
-            picture = images.read(source, max_pixels=self._limits.max_pixels, reserve=self._budget.reserve)
+            return Record(file, self._describer.describe(content, source))
         except NotNow as error:
-            return Skipped(seen.path, str(error))
+            return Skipped(seen.path, str(error), Cause.UNREADABLE)
         except PictureError as error:
             broken = File(self._origin, seen.path, seen.size, seen.mtime_ns, content, str(error), images.READER)
             return Record(broken, None)
-        return Record(file, _content(content, picture))
-
-
-def _content(content: str, picture: images.Picture) -> Content:
-    if min(picture.facts.width, picture.facts.height) < _LEAST_SIDE:
-        vector = np.zeros(signature.LENGTH, np.int8)
-    else:
-        vector = signature.goldberg(picture.grey / 255.0)
-    return Content(content, picture.facts, picture.thumbnail, vector)
 
 
 class MemoryBudget:

@@ -57,6 +57,12 @@ class AnotherRun(DedupError):
     exit_code = 4
 
 
+class NotRunning(DedupError):
+    """No agent or daemon answers."""
+
+    exit_code = 4
+
+
 class LeaseLost(StoreError):
     """Another run may work on the same files, so nothing more may be done with them."""
 

@@ -35,6 +35,46 @@ class Observer:
     def counted(self, name: str, by: int = 1) -> None:
         """Tell that something was counted (``decoded``, ``moved``, ...)."""
 
+    def acted(self, path: str, *, action: str, result: str, detail: str) -> None:
+        """Tell that an act (``move``, ...) on a file came to an end: ``done``, ``refused`` or ``failed``, and why."""
+
+
+class Several(Observer):
+    """Passes everything on to several listeners, in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def phase(self, title: str, number: int, of: int) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.phase(title, number, of)
+
+    def progress(self, done: int, total: int) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.progress(done, total)
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.note(text)
+
+    def skipped(self, skipped: Skipped) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.skipped(skipped)
+
+    def counted(self, name: str, by: int = 1) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.counted(name, by)
+
+    def acted(self, path: str, *, action: str, result: str, detail: str) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.acted(path, action=action, result=result, detail=detail)
+
 
 class Tally:
     """Counts what a run sees and does, and tells its observer."""

@@ -100,6 +100,8 @@ class Execution:
         """
         refused = tuple(objections.of_decisions(plan, self._decisions))
         self._tally.add("refused", len(refused))
+        for outcome in refused:
+            self._tell(outcome)
         plan = plan.without(outcome.act.id for outcome in refused)
         if next(plan.acts(), None) is None:
             return Report(refused, (), None)
@@ -134,16 +136,21 @@ class Execution:
         try:
             for outcome in self._one_by_one(plan, journal, lease):
                 outcomes.append(outcome)
-                self._observer.progress(len(outcomes), total)
                 if outcome.result is actions.Result.DONE:
                     changed += outcome.gone or [outcome.act.file.path]
                     self._tally.add(DONE[outcome.act.action])
                     self._tally.add("freed_bytes", outcome.freed)
                 else:
                     self._tally.add(str(outcome.result))
+                self._tell(outcome)
+                self._observer.progress(len(outcomes), total)  # a listener may end the run here, between two acts
         finally:
             self._forget(changed)
         return tuple(outcomes)
+
+    def _tell(self, outcome: actions.Outcome) -> None:
+        act = outcome.act
+        self._observer.acted(act.file.path, action=str(act.action), result=str(outcome.result), detail=outcome.detail)
 
     def _one_by_one(self, plan: Plan, journal: Journal, lease: Lease) -> Iterator[actions.Outcome]:
         """Act while no other run can; what is left when that is no longer certain is refused."""

@@ -6,11 +6,12 @@ Paths are ``str`` with surrogate escapes; nothing here follows a symbolic link b
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -18,7 +19,7 @@ from pathlib import PurePath
 from typing import Final
 
 from py_image_dedup.errors import RootError
-from py_image_dedup.model import Seen, Skipped
+from py_image_dedup.model import Cause, Seen, Skipped
 from py_image_dedup.mounts import Mounts
 
 HIDDEN: Final = ".py-image-dedup-"
@@ -85,33 +86,43 @@ def is_empty(folder: str) -> bool:
         return next(entries, None) is None
 
 
-def walk(roots: Sequence[str], *, select: Selector, avoid: str | None = None) -> Iterator[Seen | Skipped]:
+def walk(
+    roots: Sequence[str],
+    *,
+    select: Selector,
+    avoid: str | None = None,
+    start: str | None = None,
+    entered: Callable[[str], None] = lambda _: None,
+) -> Iterator[Seen | Skipped]:
     """Yield every selected file below the roots once, folder by folder in order of name.
 
     `roots` are real paths; one inside another is walked as a root of its own.  `avoid` (the target of moves) is
     never entered, under whatever name it is met.  What can't be used comes as :class:`Skipped`: symbolic links,
     special files, folders that can't be listed.
+
+    `start`: only what lies below this folder is wanted.  `entered` is told each folder right before it is listed.
     """
     others = frozenset(roots)
     avoided = _identity(avoid) if avoid is not None else None
-    for root in roots:
+    for root in roots if start is None else [start]:
         pending = [root]
         while pending:
             folder = pending.pop()
             if avoided is not None and _identity(folder) == avoided:
                 continue
+            entered(folder)
             try:
                 with os.scandir(folder) as scan:
                     entries = sorted(scan, key=lambda entry: entry.name)
             except OSError as error:
-                yield Skipped(folder, f"the folder can't be listed: {error.strerror}")
+                yield Skipped(folder, f"the folder can't be listed: {error.strerror}", Cause.UNREADABLE)
                 continue
             below: list[str] = []
             for entry in entries:
                 try:
                     is_folder = entry.is_dir(follow_symlinks=False)
                 except OSError as error:  # file systems that don't list types are asked about each entry
-                    yield Skipped(entry.path, f"can't be looked at: {error.strerror}")
+                    yield Skipped(entry.path, f"can't be looked at: {error.strerror}", Cause.UNREADABLE)
                     continue
                 if is_folder:
                     if select.enters(entry.name, entry.path) and entry.path not in others:
@@ -121,6 +132,29 @@ def walk(roots: Sequence[str], *, select: Selector, avoid: str | None = None) ->
             pending.extend(reversed(below))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Where files are looked for, and which: see :func:`walk`."""
+
+    roots: Sequence[str]
+    select: Selector
+    avoid: str | None = None
+
+    def walk(
+        self, start: str | None = None, entered: Callable[[str], None] = lambda _: None
+    ) -> Iterator[Seen | Skipped]:
+        """Yield what there is, or what there is below one folder."""
+        return walk(self.roots, select=self.select, avoid=self.avoid, start=start, entered=entered)
+
+    def wants(self, path: str) -> bool:
+        """Tell whether a file of this name is in scope, in a folder that is."""
+        return self.select.wants_file(os.path.basename(path), path)
+
+    def enters(self, folder: str) -> bool:
+        """Tell whether a folder in one that is in scope is walked, as part of the root above it."""
+        return self.select.enters(os.path.basename(folder), folder) and folder not in self.roots
+
+
 def _look(entry: os.DirEntry[str], select: Selector) -> Seen | Skipped | None:
     """Turn a directory entry that is no folder into what the walk yields; None if it is out of scope."""
     if not select.wants_file(entry.name, entry.path):
@@ -128,11 +162,11 @@ def _look(entry: os.DirEntry[str], select: Selector) -> Seen | Skipped | None:
     try:
         facts = entry.stat(follow_symlinks=False)
     except OSError as error:
-        return Skipped(entry.path, f"can't be looked at: {error.strerror}")
+        return Skipped(entry.path, f"can't be looked at: {error.strerror}", Cause.UNREADABLE)
     if stat.S_ISLNK(facts.st_mode):
-        return Skipped(entry.path, "a symbolic link, not followed")
+        return Skipped(entry.path, "a symbolic link, not followed", Cause.NO_FILE)
     if not stat.S_ISREG(facts.st_mode):
-        return Skipped(entry.path, "not a regular file")
+        return Skipped(entry.path, "not a regular file", Cause.NO_FILE)
     return Seen(entry.path, facts.st_size, _storable(facts.st_mtime_ns))
 
 
@@ -192,6 +226,20 @@ def open_regular(path: str) -> Iterator[BufferedReader]:
 
 def _open_as_it_is(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def is_being_written(path: str) -> bool:
+    """Tell whether somebody has a file open for writing, where the system tells us.
+
+    It lends files only that nobody writes to; it does so to their owner and to root, on local disks.
+    """
+    try:
+        with open_regular(path) as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
 
 
 def sha256(path: str) -> str:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from py_image_dedup import files, images, registration, verification
 from py_image_dedup.errors import PictureError
 from py_image_dedup.images import Reserve
-from py_image_dedup.model import Candidate, Look, Match, Skipped, Turn, View
+from py_image_dedup.model import Candidate, Cause, Look, Match, Skipped, Turn, View
 from py_image_dedup.stores.interface import Progress, Store
 
 _GLANCE = 64  # pixels; enough to see whether a picture can be decoded
@@ -158,7 +158,7 @@ class LastLook:
             with files.open_regular(path) as file:
                 view = images.view(file, width=width, height=height, max_pixels=self._max_pixels, reserve=self._reserve)
         except (OSError, PictureError) as error:
-            self.unreadable[path] = Skipped(path, f"can't be read again: {error}")
+            self.unreadable[path] = Skipped(path, f"can't be read again: {error}", Cause.UNREADABLE)
             return None
         return View(*(images.turned(layer, turn) for layer in view))
 

@@ -107,12 +107,27 @@ class Record:
     content: Content | None
 
 
+class Cause(StrEnum):
+    """Why a file or folder could not be used, to be counted by."""
+
+    CHANGED = "changed"
+    """It changed while it was looked at."""
+    LARGE = "too_large"
+    NO_FILE = "no_regular_file"
+    """A link, pipe or device."""
+    NO_PICTURE = "no_picture"
+    """No decoder can read it."""
+    UNREADABLE = "unreadable"
+    """The system did not let it be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A file or folder that could not be used, and why, in words."""
 
     path: str
     reason: str
+    cause: Cause = field(default=Cause.NO_PICTURE, compare=False)
 
 
 class Turn(IntEnum):

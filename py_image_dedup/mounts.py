@@ -8,34 +8,51 @@ from collections.abc import Mapping
 from typing import Final, Self
 
 _TABLE: Final = "/proc/self/mountinfo"
+_REMOTE: Final = frozenset(
+    (
+        "9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fuse", "gfs2", "glusterfs", "gpfs", "lustre",
+        "ncpfs", "nfs", "nfs4", "ocfs2", "prl_fs", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs",
+    )
+)  # fmt: skip
+"""File systems that others may change without this machine hearing of it."""
 
 
 class Mounts:
-    """The mounts of a moment: by mount point, the disk ("major:minor") and the folder of it that is mounted."""
+    """The mounts of a moment: by mount point, the disk ("major:minor"), its folder that is mounted, and its kind."""
 
     @classmethod
     def read(cls) -> Self:
         """Read the kernel's table; where there is none, every path is of one disk."""
-        mounted: dict[str, tuple[str, str]] = {}
+        mounted: dict[str, tuple[str, str, str]] = {}
         try:
             with open(_TABLE, encoding="utf-8", errors="surrogateescape") as table:
                 for line in table:
                     _, _, disk, folder, point, *_ = line.split(" ")
-                    mounted[_plain(point)] = disk, _plain(folder)  # of several on one point the last one is seen
+                    kind = line.partition(" - ")[2].partition(" ")[0]
+                    mounted[_plain(point)] = disk, _plain(folder), kind  # of several on one point the last one is seen
         except OSError:
             pass
         return cls(mounted)
 
-    def __init__(self, mounted: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, mounted: Mapping[str, tuple[str, str, str]]) -> None:
         self._mounted = mounted
 
     def place(self, path: str) -> tuple[str, str]:
         """Return the disk of a real path and its path there, from the root of the disk."""
+        point, (disk, folder, _) = self._above(path)
+        return disk, os.path.normpath(os.path.join(folder, os.path.relpath(path, point)))
+
+    def is_remote(self, path: str) -> bool:
+        """Tell whether a real path lies on a disk that others may change unnoticed, such as a network mount."""
+        _, (_, _, kind) = self._above(path)
+        return kind in _REMOTE or kind.startswith("fuse.")
+
+    def _above(self, path: str) -> tuple[str, tuple[str, str, str]]:
+        """Return the mount point above a path, and what is mounted there."""
         point = path
         while point not in self._mounted and point != os.path.dirname(point):
             point = os.path.dirname(point)
-        disk, folder = self._mounted.get(point, ("", "/"))
-        return disk, os.path.normpath(os.path.join(folder, os.path.relpath(path, point)))
+        return point, self._mounted.get(point, ("", "/", ""))
 
 
 def _plain(text: str) -> str:

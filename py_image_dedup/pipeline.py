@@ -6,7 +6,7 @@ Data flows one way: files on disk -> records in the store -> matches -> groups -
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -21,7 +21,8 @@ from py_image_dedup.events import Observer, Tally
 from py_image_dedup.gains import with_gains
 from py_image_dedup.grouping import Connected, Grouping, Kept, group
 from py_image_dedup.looks import LastLook, in_register
-from py_image_dedup.model import Candidate, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
+from py_image_dedup.model import Candidate, Cause, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
+from py_image_dedup.neighbourhood import neighbourhood
 from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan, with_empty_folders
 from py_image_dedup.stores.interface import Lease, Store
@@ -49,6 +50,21 @@ def grouping(settings: Settings, decisions: Decisions) -> Grouping:
     )
 
 
+def scope(settings: Settings) -> files.Scope:
+    """Return which files are looked at, by these settings."""
+    analysis = settings.analysis
+    return files.Scope(
+        roots=analysis.source_directories,
+        select=files.Selector(
+            extensions=frozenset(analysis.file_extensions),
+            exclusions=analysis.exclusions,
+            hidden=analysis.include_hidden,
+            recursive=analysis.recursive,
+        ),
+        avoid=settings.deduplication.duplicates_target_directory,
+    )
+
+
 class Pipeline:
     """Runs the phases 1 to 4 over parts that are handed in; `tally` tells afterwards what was seen."""
 
@@ -71,6 +87,7 @@ class Pipeline:
         self._tally = tally
         self._decisions = decisions or Decisions()
         self._roots = settings.analysis.source_directories
+        self._scope = scope(settings)
         self._protected = files.FolderSet(settings.deduplication.protected_directories)
 
     def analyse(self) -> None:
@@ -78,8 +95,7 @@ class Pipeline:
         files.check_roots(self._roots)
         with self._lease():
             self._clean_up()
-            total = self._count()
-            self._analyse(total)
+            self._analyse(self._scope.walk(), total=self._count())
 
     def make_plan(self, *, analyse: bool = True, different_pictures: bool = False) -> Plan:
         """Phases 1 to 4: find out what would be done.
@@ -91,8 +107,31 @@ class Pipeline:
             self._clean_up()
             total = self._count()
             if analyse:
-                self._analyse(total)
+                self._analyse(self._scope.walk(), total=total)
             return self._query(different_pictures=different_pictures)
+
+    def make_plan_for(self, paths: Collection[str]) -> Plan:
+        """Phases 1 to 4 for a few files that came, changed or went; they may also be folders that went.
+
+        Only they and what is near to them are looked at: the plan says what one of everything would say of these.
+        """
+        files.check_roots(self._roots)
+        with self._lease():
+            self._tally.phase(1)
+            self._forget_gone(paths)
+            there = [Seen(path, now.size, now.mtime_ns) for path in paths if (now := files.look(path)) is not None]
+            self._tally.add("files", len(there))
+            self._analyse(iter(there), total=len(there))
+            self._tally.phase(4)
+            recorded = self._store.known([file.path for file in there]).values()
+            hood = neighbourhood(
+                self._store,
+                {file.content for file in recorded if not file.problem},
+                roots=self._roots,
+                within=self._settings.elasticsearch.max_distance,
+                orientations=ORIENTATIONS[self._settings.analysis.orientations],
+            )
+            return self._plan(hood.holders, hood.matches)
 
     def _lease(self) -> AbstractContextManager[Lease]:
         """Keep other runs off the files of this origin, wherever they run."""
@@ -101,54 +140,73 @@ class Pipeline:
     def _clean_up(self) -> None:
         """Phase 1: forget files of this origin below these roots that are gone from the disk."""
         self._tally.phase(1)
+        self._check_mounted()
+        recorded = self._store.files(self._roots)
+        while batch := list(islice(recorded, _BATCH)):
+            self._forget(file.path for file in batch if files.vanished(file.path))
+
+    def _forget_gone(self, paths: Iterable[str]) -> None:
+        """Forget files and what was recorded below folders, as far as they are gone from the disk."""
+        gone = [path for path in paths if files.vanished(path)]
+        pictures = [path for path in gone if self._scope.wants(path)]  # that a folder has such a name is too rare
+        folders = frozenset(gone).difference(pictures)
+        below = (file.path for folder in folders for file in self._store.files([folder]))
+        self._forget([*self._store.known(pictures), *below])
+
+    def _forget(self, gone: Iterable[str]) -> None:
+        """Remove records of files that are gone; looks first whether it is the disk that is gone."""
+        if paths := list(gone):
+            self._check_mounted()
+            self._store.remove(paths)
+            self._tally.add("removed", len(paths))
+
+    def _check_mounted(self) -> None:
+        """Raise :class:`RootError` if a folder is missing, or empty while pictures are recorded below it."""
+        files.check_roots(self._roots)
         for root in self._roots:
             if files.is_empty(root) and next(self._store.files([root]), None) is not None:
                 raise RootError(
                     f"the folder {files.printable(root)} is empty, but pictures are recorded below it: is a disk not "
                     "mounted? Mount it, or take the folder out of analysis.source_directories"
                 )
-        recorded = self._store.files(self._roots)
-        while batch := list(islice(recorded, _BATCH)):
-            if gone := [file.path for file in batch if files.vanished(file.path)]:
-                self._store.remove(gone)
-                self._tally.add("removed", len(gone))
 
     def _count(self) -> int:
         """Phase 2: count the files, so that progress can be shown."""
         self._tally.phase(2)
-        self._tally.add("files", sum(isinstance(found, Seen) for found in self._walk()))
+        self._tally.add("files", sum(isinstance(found, Seen) for found in self._scope.walk()))
         return self._tally.counts["files"]
 
-    def _analyse(self, total: int) -> None:
+    def _analyse(self, found: Iterator[Seen | Skipped], *, total: int) -> None:
         """Phase 3: analyse files that are new or changed, and write their records in bulk."""
         self._tally.phase(3)
         records: list[Record] = []
+        elsewhere = self._analyser.elsewhere
         try:
-            for found in self._analyser.analyse(self._new_or_changed(total)):
-                if isinstance(found, Skipped):
-                    self._tally.skip(found)
+            for record in self._analyser.analyse(self._new_or_changed(found, total)):
+                if isinstance(record, Skipped):
+                    self._tally.skip(record)
                     continue
-                records.append(found)
+                records.append(record)
                 self._tally.add("analysed")
-                if found.content is not None:
+                if record.content is not None:
                     self._tally.add("decoded")
-                if found.file.problem:
-                    self._tally.skip(Skipped(found.file.path, found.file.problem))
+                if record.file.problem:
+                    self._tally.skip(Skipped(record.file.path, record.file.problem))
                 if len(records) >= _BATCH:
                     self._store.put(records)
                     records = []
         finally:
             self._store.put(records)  # also when interrupted: what is done need not be done again
+            self._tally.add("analysed_remotely", self._analyser.elsewhere - elsewhere)
 
-    def _new_or_changed(self, total: int) -> Iterator[Seen]:
+    def _new_or_changed(self, found: Iterator[Seen | Skipped], total: int) -> Iterator[Seen]:
         """Yield the files on disk that the store does not know as they are; report the others as done."""
-        walk = self._walk()
         done = 0
-        while batch := list(islice(walk, _BATCH)):
-            seen = [found for found in batch if isinstance(found, Seen)]
-            for found in batch:
-                if isinstance(found, Skipped):
-                    self._tally.skip(found)
+        while batch := list(islice(found, _BATCH)):
+            seen = [one for one in batch if isinstance(one, Seen)]
+            for one in batch:
+                if isinstance(one, Skipped):
+                    self._tally.skip(one)
             known = self._store.known([file.path for file in seen])
             for file in seen:
                 recorded = known.get(file.path)
@@ -162,7 +220,7 @@ class Pipeline:
                         self._tally.skip(Skipped(file.path, recorded.problem))
 
     def _query(self, *, different_pictures: bool) -> Plan:
-        """Phase 4: matches among the recorded contents, groups, and the plan that follows."""
+        """Phase 4: matches among all recorded contents, groups, and the plan that follows."""
         self._tally.phase(4)
         settings = self._settings
         by_content: defaultdict[str, list[File]] = defaultdict(list)
@@ -172,6 +230,14 @@ class Pipeline:
         limits = (settings.elasticsearch.max_distance, settings.deduplication.review_distance)
         self._tell_elsewhere(by_content.keys())
         matches = list(self._matches(by_content.keys(), limits))
+        return self._plan(by_content, matches, different_pictures=different_pictures)
+
+    def _plan(
+        self, by_content: Mapping[str, Sequence[File]], matches: Collection[Match], *, different_pictures: bool = False
+    ) -> Plan:
+        """Form groups of recorded files, by their contents and how these match, and say what becomes of each."""
+        settings = self._settings
+        self._tally.add("matches", len(matches))
         wanted = {content for match in matches for content in (match.a, match.b)}
         wanted.update(content for content, holders in by_content.items() if len(holders) > 1)
         candidates = self._candidates([file for content in wanted for file in by_content[content]])
@@ -222,7 +288,7 @@ class Pipeline:
             far += [match for match in parts if (match.a, match.b) not in met]
         yield from in_register(self._store, far, progress=self._observer.progress)
 
-    def _group(self, candidates: Sequence[Candidate], matches: Sequence[Match], *, by: Grouping) -> list[Group]:
+    def _group(self, candidates: Sequence[Candidate], matches: Collection[Match], *, by: Grouping) -> list[Group]:
         """Form groups, looking at each pair of near files before it is called a duplicate."""
         look = self._last_look
         look.recall(match for match in matches if match.distance <= by.max_distance)
@@ -250,9 +316,12 @@ class Pipeline:
         for file in sorted(recorded, key=lambda file: file.path):
             inode = files.look(file.path)
             if inode is None or (inode.size, inode.mtime_ns) != (file.size, file.mtime_ns):
-                self._tally.skip(Skipped(file.path, "changed since it was analysed"))
+                self._tally.skip(Skipped(file.path, "changed since it was analysed", Cause.CHANGED))
                 continue
-            known = facts[file.content]
+            known = facts.get(file.content)
+            if known is None:
+                self._tally.skip(Skipped(file.path, "what is in it is not recorded any more: it has to be analysed"))
+                continue
             if not self._settings.analysis.use_exif_data:
                 known = replace(known, exif_count=0)
             candidate = Candidate(file, known, self._root_of(file.path), inode.links)
@@ -262,17 +331,6 @@ class Pipeline:
     def _root_of(self, path: str) -> str:
         """Return the innermost root above a path."""
         return max((root for root in self._roots if files.is_below(path, [root])), key=len)
-
-    def _walk(self) -> Iterator[Seen | Skipped]:
-        analysis = self._settings.analysis
-        select = files.Selector(
-            extensions=frozenset(analysis.file_extensions),
-            exclusions=analysis.exclusions,
-            hidden=analysis.include_hidden,
-            recursive=analysis.recursive,
-        )
-        target = self._settings.deduplication.duplicates_target_directory
-        return files.walk(self._roots, select=select, avoid=target)
 
     def _worth_another_try(self, file: File) -> bool:
         """Tell whether a file that could not be read may be readable by now: there are other decoders."""

@@ -169,6 +169,7 @@ COUNTS = (
     "unchanged",
     "skipped",
     "removed",
+    "matches",
     "groups",
     "duplicates",
     "similar",

@@ -17,7 +17,8 @@ from disks import Disk
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without an Elasticsearch, leave out the tests that need one; said here and not in the fixture, it is one line."""
-    needed = item.get_closest_marker("elasticsearch") or "elasticsearch_url" in getattr(item, "fixturenames", ())
+    marked = item.get_closest_marker("elasticsearch") or item.get_closest_marker("cluster")
+    needed = marked or "elasticsearch_url" in getattr(item, "fixturenames", ())
     if needed and (missing := elastic_server.missing()):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no Elasticsearch: {missing}")
 

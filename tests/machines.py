@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pictures
@@ -13,12 +17,24 @@ class Machine(Command):
     """A machine with a home of its own, on a server that others use too."""
 
     def __init__(self, home: Path, *, origin: str, url: str, index: str) -> None:
+        """`url`: one address, or several with commas between."""
         super().__init__(home)
         self.environment |= {
             "PY_IMAGE_DEDUP_ORIGIN": origin,
             "PY_IMAGE_DEDUP_ELASTICSEARCH_URLS": url,
             "PY_IMAGE_DEDUP_ELASTICSEARCH_INDEX": index,
         }
+
+
+@contextmanager
+def held_up(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Let a process do nothing meanwhile; it must not have ended yet."""
+    process.send_signal(signal.SIGSTOP)
+    assert process.poll() is None, process.communicate()
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def fill(album: Path, numbers: range) -> Path:

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from py_image_dedup import analysis, files, images, signature
-from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
+from py_image_dedup.analysis import Decoder, Limits, LocalAnalyser, MemoryBudget
 from py_image_dedup.errors import NotNow
 from py_image_dedup.model import Record, Seen, Skipped
 
@@ -398,7 +398,9 @@ def test_decodes_share_one_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         images.read(file, max_pixels=10**6, reserve=reserve)
     most = 0
     budget = MemoryBudget(2 * asked[0])
-    found = LocalAnalyser(origin="here", threads=8, limits=Limits(), budget=budget).analyse(map(look, paths))
+    found = LocalAnalyser(
+        origin="here", threads=8, limits=Limits(), describer=Decoder(max_pixels=Limits().max_pixels, budget=budget)
+    ).analyse(map(look, paths))
     assert all(isinstance(one, Record) for one in found)
     assert most == 2
 

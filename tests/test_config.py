@@ -136,7 +136,7 @@ def test_defaults(place: Place) -> None:
     assert (found.deduplication.preset, found.analysis.orientations) == ("standard", "off")
     assert (found.elasticsearch.host, found.elasticsearch.urls, found.elasticsearch.port) == (None, (), 9200)
     assert found.daemon.processing_timeout == found.elasticsearch.timeout == timedelta(seconds=30)
-    assert (found.stats.enabled, found.stats.port, found.daemon.file_observer) == (True, 8000, "polling")
+    assert (found.stats.enabled, found.stats.port, found.daemon.file_observer) == (True, 8000, "inotify")
     assert (loaded.file, loaded.warnings) == (None, ())
     assert set(loaded.sources.values()) == {"default"}
 
@@ -176,7 +176,9 @@ def test_every_field_has_an_entry_and_the_other_way_round(place: Place) -> None:
     for one in fields(found):
         part = getattr(found, one.name)
         names |= {f"{one.name}.{f.name}" for f in fields(part)} if is_dataclass(part) else {one.name}
-    assert set(KEYS) - names == {"elasticsearch.password_file", "elasticsearch.api_key_file"}
+    assert set(KEYS) - names == {
+        "elasticsearch.password_file", "elasticsearch.api_key_file", "remote.broker_url_file",
+    }  # fmt: skip
     assert names <= set(KEYS)
     assert len({variable(key) for key in KEYS}) == len(KEYS)
 
@@ -1313,7 +1315,7 @@ def test_the_examples_in_the_reference_file_are_valid(place: Place) -> None:
                 made = Path(text)
                 made.parent.mkdir(parents=True, exist_ok=True)
                 if entry.key.endswith("_file"):
-                    made.write_text("secret", encoding="utf-8")
+                    made.write_text("redis://host/0" if "broker" in entry.key else "secret", encoding="utf-8")
                 elif "directories" in entry.key:
                     made.mkdir(exist_ok=True)
         options: dict[str, object] = {entry.key: examples if entry.split else examples[0].replace(" ", "-")}

@@ -14,7 +14,7 @@ import pytest
 
 from py_image_dedup import cli, config, errors, events, images, ranking, report
 from py_image_dedup.cli import exits
-from py_image_dedup.config.table import DEFAULT_EXTENSIONS, DEFAULT_RULES
+from py_image_dedup.config.names import DEFAULT_EXTENSIONS, DEFAULT_RULES
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "py_image_dedup"

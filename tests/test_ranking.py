@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from py_image_dedup.config import RULE_NAMES
-from py_image_dedup.config.table import DEFAULT_RULES
+from py_image_dedup.config.names import DEFAULT_RULES
 from py_image_dedup.model import Candidate, Facts, File
 from py_image_dedup.ranking import MEASURES, RULES, decide, key
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
 import click
 
+from py_image_dedup.cli.elsewhere import elsewhere_too
 from py_image_dedup.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
     from py_image_dedup.analysis import Analyser
     from py_image_dedup.config import ElasticsearchSettings, Loaded, Settings
-    from py_image_dedup.events import Tally
+    from py_image_dedup.events import Observer, Tally
     from py_image_dedup.execution import Execution
     from py_image_dedup.looks import LastLook
     from py_image_dedup.model import Decisions
     from py_image_dedup.pipeline import Pipeline
-    from py_image_dedup.progress import ProgressBar
+    from py_image_dedup.remote.here_or_there import HereOrThere as Elsewhere
     from py_image_dedup.stores.care import Care
     from py_image_dedup.stores.elastic import Login
+    from py_image_dedup.stores.holder import Holder
     from py_image_dedup.stores.interface import Store
 
 P = ParamSpec("P")
@@ -67,6 +69,16 @@ _KEYS: Final = {
 
 def load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -> Loaded:
     """Read the settings, with the options of the command line above all else; notes go to stderr."""
+    loaded = load_silently(folders=folders, config_file=config_file, **options)
+    for warning in loaded.warnings:
+        note(warning)
+    return loaded
+
+
+def load_silently(
+    *, folders: tuple[str, ...], config_file: str | None, defaults: Mapping[str, str] | None = None, **options: Any
+) -> Loaded:
+    """Read the settings, with the options of the command line above all else."""
     from py_image_dedup.config import Override, load_settings
 
     overrides = {
@@ -77,10 +89,7 @@ def load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -
     if folders:
         overrides["analysis.source_directories"] = Override("FOLDER", list(folders))
         overrides["analysis.across_dirs"] = Override(option="FOLDER", value=True)
-    loaded = load_settings(config_file=config_file, overrides=overrides)
-    for warning in loaded.warnings:
-        click.echo(f"Note: {warning}", err=True)
-    return loaded
+    return load_settings(config_file=config_file, overrides=overrides, defaults=defaults or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,36 +101,46 @@ class Parts:
     last_look: LastLook
     decisions: Decisions
     console: Console
-    bar: ProgressBar
+    observer: Observer
 
 
 @contextmanager
 def open_parts(settings: Settings) -> Iterator[Parts]:
-    """Open the store and put together what works on it."""
-    from py_image_dedup import decisions
-    from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
-    from py_image_dedup.looks import LastLook
+    """Open the store and put together what works on it, for a person who watches."""
     from py_image_dedup.progress import ProgressBar
 
-    said = decisions.read(settings.state_directory)
+    def away(where: str, why: str) -> None:
+        if where == "here":
+            bar.note(f"Pictures are described on this machine: {why}")
+
     store = open_store(settings)
     try:
-        limits = Limits(
-            max_file_size=settings.analysis.max_file_size, max_pixels=settings.analysis.max_megapixels * 1_000_000
-        )
-        budget = MemoryBudget()
-        analyser = LocalAnalyser(
-            origin=settings.origin,
-            threads=settings.analysis.threads,
-            limits=limits,
-            budget=budget,
-            known=store.has_content,
-        )
-        last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
-        with ProgressBar(open_console(stderr=True)) as bar:
-            yield Parts(store, analyser, last_look, said, open_console(), bar)
+        with ProgressBar(open_console(stderr=True)) as bar, elsewhere_too(settings, away) as elsewhere:
+            yield put_together(settings, store, bar, elsewhere)
     finally:
         store.close()
+
+
+def put_together(settings: Settings, store: Store, observer: Observer, elsewhere: Elsewhere | None = None) -> Parts:
+    """Put together what works on a store."""
+    from py_image_dedup import decisions
+    from py_image_dedup.analysis import Decoder, Limits, LocalAnalyser, MemoryBudget
+    from py_image_dedup.looks import LastLook
+
+    limits = Limits(
+        max_file_size=settings.analysis.max_file_size, max_pixels=settings.analysis.max_megapixels * 1_000_000
+    )
+    budget = MemoryBudget()
+    analyser = LocalAnalyser(
+        origin=settings.origin,
+        threads=settings.analysis.threads + (elsewhere.under_way if elsewhere else 0),
+        limits=limits,
+        describer=elsewhere or Decoder(max_pixels=limits.max_pixels, budget=budget),
+        known=store.has_content,
+    )
+    last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
+    said = decisions.read(settings.state_directory)
+    return Parts(store, analyser, last_look, said, open_console(), observer)
 
 
 class Run(NamedTuple):
@@ -136,33 +155,47 @@ class Run(NamedTuple):
 @contextmanager
 def open_run(loaded: Loaded) -> Iterator[Run]:
     """Open the store and wire the parts."""
+    check_folders(loaded.settings)
+    with open_parts(loaded.settings) as parts:
+        yield run_of(loaded.settings, parts)
+
+
+def check_folders(settings: Settings) -> None:
+    """Refuse to run over nothing."""
+    if not settings.analysis.source_directories:
+        raise UsageError("no folder to work on: name one on the command line, or set analysis.source_directories")
+
+
+def run_of(settings: Settings, parts: Parts) -> Run:
+    """Wire the parts."""
     from py_image_dedup.actions import Trash
     from py_image_dedup.events import Tally
     from py_image_dedup.execution import Execution
     from py_image_dedup.pipeline import Pipeline
 
-    settings = loaded.settings
-    if not settings.analysis.source_directories:
-        raise UsageError("no folder to work on: name one on the command line, or set analysis.source_directories")
-    with open_parts(settings) as parts:
-        tally = Tally(parts.bar)
-        pipeline = Pipeline(
-            settings, parts.store, parts.analyser, parts.last_look, parts.bar, tally=tally, decisions=parts.decisions
-        )
-        execution = Execution(
-            settings,
-            parts.store,
-            parts.last_look,
-            parts.bar,
-            tally=tally,
-            trash=Trash.of(os.environ),
-            decisions=parts.decisions,
-        )
-        yield Run(pipeline, execution, tally, parts.console)
+    tally = Tally(parts.observer)
+    pipeline = Pipeline(
+        settings, parts.store, parts.analyser, parts.last_look, parts.observer, tally=tally, decisions=parts.decisions
+    )
+    execution = Execution(
+        settings,
+        parts.store,
+        parts.last_look,
+        parts.observer,
+        tally=tally,
+        trash=Trash.of(os.environ),
+        decisions=parts.decisions,
+    )
+    return Run(pipeline, execution, tally, parts.console)
 
 
-def open_store(settings: Settings) -> Store:
-    """Open the store that the settings name; the caller closes it."""
+def note(text: str) -> None:
+    """Tell a person something beside the result."""
+    click.echo(f"Note: {text}", err=True)
+
+
+def open_store(settings: Settings, note: Callable[[str], None] = note, me: Holder | None = None) -> Store:
+    """Open the store that the settings name; the caller closes it.  `me`: who takes its leases, one after the other."""
     if settings.store == "sqlite":
         from py_image_dedup.stores.sqlite import SqliteStore
 
@@ -175,13 +208,11 @@ def open_store(settings: Settings) -> Store:
         index=elastic.index,
         origin=settings.origin,
         auto_create_index=elastic.auto_create_index,
+        me=me,
         **_login(elastic),
     )
     if store.legacy_index:
-        click.echo(
-            f'Note: the index "{store.legacy_index}" of py-image-dedup 2 is left alone; pictures are analysed anew.',
-            err=True,
-        )
+        note(f'the index "{store.legacy_index}" of py-image-dedup 2 is left alone; pictures are analysed anew.')
     return store
 
 

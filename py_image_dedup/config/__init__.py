@@ -6,16 +6,29 @@ import os
 import re
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from py_image_dedup.config import values as v
+from py_image_dedup.config.entry import Entry
+from py_image_dedup.config.names import RULE_NAMES
 from py_image_dedup.config.paths import MissingFolder, xdg_folder
 from py_image_dedup.config.presets import PRESETS
 from py_image_dedup.config.reference import reference_yaml
-from py_image_dedup.config.table import ENTRIES, RULE_NAMES, Entry
+from py_image_dedup.config.settings import (
+    AnalysisSettings,
+    DaemonSettings,
+    DeduplicationSettings,
+    ElasticsearchSettings,
+    Loaded,
+    LogSettings,
+    RemoteSettings,
+    Settings,
+    StatsSettings,
+)
+from py_image_dedup.config.table import ENTRIES
 from py_image_dedup.config.values import ROOT, Given, Override
 from py_image_dedup.errors import ConfigError, RootError
 
@@ -28,7 +41,9 @@ __all__ = [
     "DeduplicationSettings",
     "ElasticsearchSettings",
     "Loaded",
+    "LogSettings",
     "Override",
+    "RemoteSettings",
     "Settings",
     "StatsSettings",
     "describe",
@@ -39,130 +54,24 @@ __all__ = [
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnalysisSettings:
-    """What to look at, and how hard."""
-
-    source_directories: tuple[str, ...]
-    across_dirs: bool
-    recursive: bool
-    file_extensions: tuple[str, ...]
-    exclusions: tuple[re.Pattern[str], ...]
-    include_hidden: bool
-    threads: int
-    use_exif_data: bool
-    max_file_size: int
-    max_megapixels: int
-    crops: bool
-    orientations: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeduplicationSettings:
-    """What counts as a duplicate, which copy stays, and what becomes of the others.
-
-    ``action`` is one of those of the table but auto, which is resolved.
-    """
-
-    action: str
-    delete_without_asking: bool
-    duplicates_target_directory: str | None
-    max_file_modification_time_diff: timedelta | None
-    preset: str
-    prioritization_rules: tuple[str, ...]
-    protected_directories: tuple[str, ...]
-    report_gain: bool
-    review_distance: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElasticsearchSettings:
-    """Where the server is and how to log in; `max_distance` holds for every store.
-
-    ``host`` is None unless it was set.  ``urls`` is what to connect to; a login never stands in it.
-    """
-
-    auto_create_index: bool
-    host: str | None
-    port: int
-    urls: tuple[str, ...]
-    index: str
-    max_distance: float
-    user: str | None
-    password: str | None = field(repr=False)
-    api_key: str | None = field(repr=False)
-    ca_file: str | None
-    ca_fingerprint: str | None
-    timeout: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaemonSettings:
-    """How the daemon watches."""
-
-    processing_timeout: timedelta
-    file_observer: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatsSettings:
-    """Prometheus metrics."""
-
-    enabled: bool
-    port: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything that can be set, checked and frozen.
-
-    ``store`` is sqlite or elasticsearch: auto is resolved.
-    """
-
-    analysis: AnalysisSettings
-    deduplication: DeduplicationSettings
-    elasticsearch: ElasticsearchSettings
-    daemon: DaemonSettings
-    stats: StatsSettings
-    store: str
-    database: str
-    state_directory: str
-    origin: str
-    dry_run: bool
-    remove_empty_folders: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """Settings, and where they came from.
-
-    ``sources`` tells for every dotted key: "default", "environment PY_IMAGE_DEDUP_X", the path of the YAML
-    file, or "command line --x".  ``file`` is the YAML file that was read.  ``values`` may hold secrets.
-    """
-
-    settings: Settings
-    sources: Mapping[str, str]
-    warnings: tuple[str, ...]
-    file: str | None
-    values: Mapping[str, object] = field(repr=False)
-
-
 def load_settings(
     *,
     config_file: str | None = None,
     overrides: Mapping[str, Override] = MappingProxyType({}),
+    defaults: Mapping[str, str] = MappingProxyType({}),
     environ: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read, check and freeze the settings: command line over environment over YAML over defaults.
 
-    ``overrides`` holds by dotted key what the command line gave (None and empty lists count as not given).
+    ``overrides`` holds by dotted key what the command line gave (None and empty lists count as not given), ``defaults``
+    those that are others for this command.
     ``environ`` is the process's own unless given.  Raises :class:`ConfigError` or :class:`RootError`.
     """
     from py_image_dedup.config.sources import gather  # noqa: PLC0415 - who only needs the classes need not load it
 
     environ = os.environ if environ is None else environ
     written = gather([entry.key for entry in ENTRIES], config_file=config_file, environ=environ, overrides=overrides)
-    machine = _machine_defaults(environ)
+    machine = {**_machine_defaults(environ), **defaults}
     given = {e.key: written.given.get(e.key) or _default(e, machine) for e in ENTRIES}
     _apply_preset(given)
     values = {e.key: _read(e, given[e.key]) for e in ENTRIES}
@@ -170,6 +79,7 @@ def load_settings(
     _check_folders(values, given)
     _resolve_action(values, given)
     _resolve_login(values, given, sources)
+    _resolve_broker(values, given, sources)
     _resolve_store(values)
     return Loaded(
         settings=_freeze(values),
@@ -284,6 +194,21 @@ def _resolve_login(values: dict[str, Any], given: Mapping[str, Given], sources: 
     _refuse_both("elasticsearch.ca_file", "elasticsearch.ca_fingerprint", values, given)
 
 
+def _resolve_broker(values: dict[str, Any], given: Mapping[str, Given], sources: dict[str, str]) -> None:
+    """Take the broker from its file, and its Redis for answers too if no other is named."""
+    broker, file, results = "remote.broker_url", "remote.broker_url_file", "remote.result_url"
+    if values[file] is not None:
+        _refuse_both(broker, file, values, given)
+        values[broker] = _secret_in(values[file], v.broker, given[file])
+        sources[broker] = f"the file {values[file]}"
+    if values[results] is None and values[broker] is not None:
+        if not values[broker].startswith("redis"):
+            raise ConfigError(
+                f"{given[broker].place} is no Redis; name one that holds pictures and answers in {ROOT}.{results}"
+            )
+        values[results], sources[results] = values[broker], sources[broker]
+
+
 def _refuse_both(one: str, other: str, values: Mapping[str, Any], given: Mapping[str, Given]) -> None:
     if values[one] and values[other]:
         what = f"{given[one].place} holds a login" if one.endswith("urls") else f"{given[one].place} is set"
@@ -334,7 +259,9 @@ def _freeze(values: Mapping[str, Any]) -> Settings:
         deduplication=_section(DeduplicationSettings, "deduplication", bare),
         elasticsearch=_section(ElasticsearchSettings, "elasticsearch", bare),
         daemon=_section(DaemonSettings, "daemon", bare),
+        remote=_section(RemoteSettings, "remote", bare),
         stats=_section(StatsSettings, "stats", bare),
+        log=_section(LogSettings, "log", bare),
         **{entry.key: bare[entry.key] for entry in ENTRIES if "." not in entry.key},
     )
 

@@ -6,80 +6,22 @@ the command ``config`` follow from it.  To add a setting, add its entry here and
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from py_image_dedup.config import paths
 from py_image_dedup.config import values as v
+from py_image_dedup.config.entry import Entry
+from py_image_dedup.config.names import DEFAULT_EXTENSIONS, DEFAULT_RULES, RULE_NAMES
 from py_image_dedup.config.presets import PRESETS
-
-RULE_NAMES = (
-    "higher-pixel-count",
-    "lower-pixel-count",
-    "more-exif-data",
-    "less-exif-data",
-    "bigger-file-size",
-    "smaller-file-size",
-    "newer-file-modification-date",
-    "older-file-modification-date",
-    "smaller-distance",
-    "bigger-distance",
-    "contains-copy-in-file-name",
-    "doesnt-contain-copy-in-file-name",
-    "longer-file-name",
-    "shorter-file-name",
-    "longer-path",
-    "shorter-path",
-    "longer-folder-path",
-    "shorter-folder-path",
-    "higher-score",
-    "lower-score",
-)
-
-DEFAULT_RULES = (
-    "higher-pixel-count",
-    "more-exif-data",
-    "bigger-file-size",
-    "newer-file-modification-date",
-    "smaller-distance",
-    "doesnt-contain-copy-in-file-name",
-    "longer-file-name",
-    "shorter-folder-path",
-    "higher-score",
-)
-
-DEFAULT_EXTENSIONS = (
-    ".jpg", ".jpeg", ".png", ".heic", ".heif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif",
-    ".jpe", ".jfif", ".mpo", ".hif", ".jp2", ".j2k",
-)  # fmt: skip
+from py_image_dedup.config.remote import REMOTE
 
 SECTIONS = {
     "analysis": "Which files are looked at, and how.",
     "deduplication": "What counts as a duplicate, which copy stays, and what becomes of the others.",
     "elasticsearch": "The Elasticsearch server, if there is one. max_distance holds for every store.",
     "daemon": "How `py-image-dedup daemon` watches the folders.",
-    "stats": "Metrics for Prometheus while the daemon runs.",
+    "remote": "Workers on other machines that describe pictures for this one.",
+    "stats": "Metrics for Prometheus, and probes, while the daemon runs.",
+    "log": "What the daemon writes to stderr.",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One setting.
-
-    ``default`` and ``example`` are written as a user would.  Where the default is no text (not set, or a fact
-    of the machine), ``otherwise`` says in words what holds.  ``split`` makes the setting a list.  ``hide``
-    makes a value fit to be shown.  The reference file shows an entry with an example as a comment, as those of presets
-    must be: what is written wins over a preset.
-    """
-
-    key: str
-    parse: v.Parser
-    meaning: str
-    default: str | tuple[str, ...] | None = None
-    otherwise: str = "not set"
-    example: str | tuple[str, ...] | None = None
-    split: v.Splitter | None = None
-    hide: Callable[[str], str] = str
 
 
 def _secret(_: str) -> str:
@@ -340,20 +282,40 @@ ENTRIES = (
     Entry(
         key="daemon.file_observer",
         parse=v.choice("polling", "inotify"),
-        default="polling",
-        meaning="How changes are noticed: polling works everywhere, inotify only on local disks.",
+        default="inotify",
+        meaning="How changes are noticed: inotify at once, on local disks (network mounts are polled all the same), "
+        "polling by walking through the folders again and again.",
     ),
+    Entry(
+        key="daemon.full_pass_interval",
+        parse=v.duration,
+        default="1d",
+        meaning="How often everything is gone through besides what changes. 0 for at the start only.",
+    ),
+    *REMOTE,
     Entry(
         key="stats.enabled",
         parse=v.boolean,
         default="true",
-        meaning="Whether metrics are offered.",
+        meaning="Whether metrics and probes are offered.",
+    ),
+    Entry(
+        key="stats.host",
+        parse=v.host,
+        default="127.0.0.1",
+        meaning="The address they are offered on; 0.0.0.0 for all, as in a container.",
     ),
     Entry(
         key="stats.port",
         parse=v.whole(1, 65535),
         default="8000",
         meaning="The port they are offered on.",
+    ),
+    Entry(
+        key="log.format",
+        parse=v.choice("text", "json"),
+        default="text",
+        meaning="Lines for people (text), or one JSON object per line (json).",
     ),
     Entry(
         key="dry_run",

@@ -297,6 +297,29 @@ def url(text: str) -> str:
     return address
 
 
+def broker(text: str) -> str:
+    """Accept the address of a Redis or of a RabbitMQ."""
+    return _server(text, "redis", "rediss", "amqp", "amqps")
+
+
+def redis(text: str) -> str:
+    """Accept the address of a Redis."""
+    return _server(text, "redis", "rediss")
+
+
+def _server(text: str, *schemes: str) -> str:
+    address = text.strip()
+    try:
+        parts = urllib.parse.urlsplit(address)
+        host(parts.hostname or "")
+        right = parts.scheme in schemes and parts.port != 0 and address.isprintable() and " " not in address
+    except ValueError:
+        right = False
+    if not right:
+        raise Refused(f"it must be an address such as {schemes[0]}://localhost:6379/0 ({', '.join(schemes)})")
+    return address
+
+
 def _is_address(text: str) -> bool:
     try:
         parts = urllib.parse.urlsplit(text)

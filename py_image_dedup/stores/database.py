@@ -106,4 +106,5 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
         raise StoreMismatch(f"{path} has version {version}, this program reads version {VERSION}; {remedy}")
     with translated(path):
         connection.executescript(remembered.SCHEMA)
+        connection.execute("CREATE INDEX IF NOT EXISTS files_by_content ON files (origin, content)")
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut loses the last writes, no more

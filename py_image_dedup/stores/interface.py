@@ -59,6 +59,9 @@ class Store(Protocol):
     def files(self, roots: Collection[str]) -> Iterator[File]:
         """Stream the files recorded at or below these folders, in order of path bytes, each once."""
 
+    def holders(self, contents: Collection[str]) -> Iterator[File]:
+        """Yield the files with one of these contents, in any order; those that could not be read too."""
+
     def remove(self, paths: Collection[str]) -> None:
         """Forget these files (never contents); unknown paths are no error."""
 

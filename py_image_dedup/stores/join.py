@@ -20,16 +20,12 @@ import numpy.typing as npt
 
 from py_image_dedup.model import Turn
 from py_image_dedup.signature import LENGTH, Signature, turned
+from py_image_dedup.stores.axes import ONE_THREAD, axes_for, product, rest_of
 
 _TILE_ROWS = 256
 _TILE_COLUMNS = 1024  # a tile of bounds, 1 MB, stays in the cache of one core between product and comparison
 _PIECES = ((128, 64), (64, 64), (64, 32))  # of a tile
-_ONE_THREAD = 1 << 18  # multiplications: OpenBLAS takes one thread for so few
 _READ_AT_ONCE = 1024  # rows turned into wide numbers at once
-_SAMPLE = 4_000  # rows that the axes are found on
-_SAMPLED_PAIRS = 1_000  # rows compared with each other to choose how many axes
-_AXES = range(8, 65, 4)
-_CHECK_COST = 25_000  # one exact check takes as long as one axis for so many pairs
 _TOLERANCE = 1e-5  # of float32 products of vectors of length 1 and at most 65 values
 _PENDING = 1 << 14  # candidates collected before they are checked
 _CHECKED_AT_ONCE = 512  # candidates; their signatures stay in the cache
@@ -141,27 +137,40 @@ class _Distinct:
 
     def expand(self, pairs: _Near) -> Iterator[Pairs]:
         """Turn pairs of distinct signatures into pairs of all rows that carry them, of which one is new."""
-        everything = self.starts, self.counts
-        new = self.starts, self.news
-        old = self.starts + self.news, self.counts - self.news
-        yield from self._products(pairs, new, everything)
-        yield from self._products(pairs, old, new)
+        yield from self._products(pairs, self._new_of(pairs.a), self._all_of(pairs.b))
+        yield from self._products(pairs, self._old_of(pairs.a), self._new_of(pairs.b))
 
-    def _products(self, pairs: _Near, of_a: tuple[Numbers, Numbers], of_b: tuple[Numbers, Numbers]) -> Iterator[Pairs]:
-        (starts_a, counts_a), (starts_b, counts_b) = of_a, of_b
-        ends = np.cumsum(counts_a[pairs.a] * counts_b[pairs.b])
+    def _all_of(self, some: Numbers) -> _Ranges:
+        return _Ranges(self.starts[some], self.counts[some])
+
+    def _new_of(self, some: Numbers) -> _Ranges:
+        return _Ranges(self.starts[some], self.news[some])
+
+    def _old_of(self, some: Numbers) -> _Ranges:
+        return _Ranges(self.starts[some] + self.news[some], self.counts[some] - self.news[some])
+
+    def _products(self, pairs: _Near, of_a: _Ranges, of_b: _Ranges) -> Iterator[Pairs]:
+        """Pair every member of one range with every member of the other."""
+        ends = np.cumsum(of_a.counts * of_b.counts)
         total = int(ends[-1]) if len(ends) else 0
         for first in range(0, total, _YIELDED_AT_ONCE):
             number = np.arange(first, min(first + _YIELDED_AT_ONCE, total))
             pair = np.searchsorted(ends, number, side="right")
-            one, other = pairs.a[pair], pairs.b[pair]
-            i, j = np.divmod(ends[pair] - 1 - number, counts_b[other])
-            i += starts_a[one]
-            j += starts_b[other]
-            wanted = (one != other) | (i < j)  # rows of one signature meet each other once
+            i, j = np.divmod(ends[pair] - 1 - number, of_b.counts[pair])
+            i += of_a.starts[pair]
+            j += of_b.starts[pair]
+            wanted = (pairs.a[pair] != pairs.b[pair]) | (i < j)  # rows of one signature meet each other once
             a, b, pair = self.members[i[wanted]], self.members[j[wanted]], pair[wanted]
             turns = np.where(a < b, *pairs.turns[pair].T)
             yield Pairs(np.minimum(a, b), np.maximum(a, b), pairs.distances[pair], turns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ranges:
+    """Some runs of members: for each where it begins, and how many there are."""
+
+    starts: Numbers
+    counts: Numbers
 
 
 def _keys(signatures: Signature) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
@@ -184,7 +193,7 @@ def _join_distinct(
 ) -> Iterator[_Near]:
     """Compare tile by tile; the pairs are numbers of distinct signatures, not of rows."""
     least = 1.0 - 2.0 * within**2 - _TOLERANCE
-    axes = _axes_for(distinct, least)
+    axes = axes_for(distinct.signatures, distinct.rows, distinct.squares, least)
     columns, rows = len(distinct.rows), distinct.new
     short = np.zeros((rows + -rows % _TILE_ROWS, axes.shape[1] + 1), np.float32)
     tile = _Tile(short.shape[1])
@@ -214,7 +223,7 @@ class _Tile:
     """
 
     def __init__(self, width: int) -> None:
-        rows, columns = next(piece for piece in _PIECES if piece[0] * piece[1] * width <= _ONE_THREAD)
+        rows, columns = next(piece for piece in _PIECES if piece[0] * piece[1] * width <= ONE_THREAD)
         self._width = width
         self._piece = rows, columns
         self._bounds = np.empty((_TILE_ROWS // rows, _TILE_COLUMNS // columns, rows, columns), np.float32)
@@ -318,82 +327,8 @@ def _short(distinct: _Distinct, some: slice, axes: npt.NDArray[np.float64], turn
     wide = distinct.signatures[distinct.rows[some]].astype(np.float64)
     wide /= np.sqrt(distinct.squares[some])[:, None]
     for turn in turns:
-        projected = _product(wide, turned(axes.T, turn.inverse).T)
+        projected = product(wide, turned(axes.T, turn.inverse).T)
         short = np.zeros((_TILE_COLUMNS, axes.shape[1] + 1), np.float32)
         short[: len(wide), :-1] = projected
-        short[: len(wide), -1] = _rest(projected)
+        short[: len(wide), -1] = rest_of(projected)
         yield short
-
-
-def _rest(projected: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return what of the length 1 the axes leave over."""
-    rest: npt.NDArray[np.float64] = np.sqrt(np.maximum(1.0 - np.einsum("ij,ij->i", projected, projected), 0.0))
-    return rest
-
-
-def _product(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Multiply matrices some rows at a time, so that OpenBLAS takes one thread (see _Tile)."""
-    product = np.empty((len(a), b.shape[1]))
-    step = max(1, _ONE_THREAD // b.size)
-    for start in range(0, len(a), step):
-        np.matmul(a[start : start + step], b, out=product[start : start + step])
-    return product
-
-
-def _axes_for(distinct: _Distinct, least: float) -> npt.NDArray[np.float64]:
-    """Return so many principal axes that products and exact checks together take the least time, by a sample.
-
-    The wider the radius, the more axes: with fewer too many candidates pass.
-    """
-    step = -(-len(distinct.rows) // _SAMPLE)
-    axes = _principal_axes(distinct.signatures[distinct.rows[::step]], count=_AXES[-1])
-    if len(distinct.rows) <= _SAMPLE // 2:
-        return axes  # so few are compared sooner than the best number is found
-    step = -(-len(distinct.rows) // _SAMPLED_PAIRS)
-    wide = distinct.signatures[distinct.rows[::step]] / np.sqrt(distinct.squares[::step])[:, None]
-    projected = _product(wide, axes)
-    bound = np.zeros((len(wide), len(wide)))
-    least_cost, best, before = np.inf, 0, 0
-    for count in _AXES:
-        if count > least_cost:
-            break
-        bound += _product(projected[:, before:count], projected[:, before:count].T)
-        rest = _rest(projected[:, :count])
-        share = (np.count_nonzero(bound >= least - np.outer(rest, rest)) - len(wide)) / len(wide) ** 2
-        cost = count + _CHECK_COST * share
-        if cost < least_cost:
-            least_cost, best = cost, count
-        before = count
-    return axes[:, :best]
-
-
-def _principal_axes(sample: Signature, *, count: int) -> npt.NDArray[np.float64]:
-    """Return orthonormal axes, shape (648, count), that hold most of the length of some signatures, the first the most.
-
-    Three rounds of subspace iteration: they serve as well as exact axes, and take a tenth of the time to find.
-    """
-    moments = np.zeros((9, 9, LENGTH // 9, LENGTH // 9))
-    for start in range(0, len(sample), 48):
-        some = sample[start : start + 48].T.astype(np.float64).reshape(9, LENGTH // 9, -1)
-        moments += np.matmul(some[:, None], some.transpose(0, 2, 1)[None])
-    whole = moments.transpose(0, 2, 1, 3).reshape(LENGTH, LENGTH)
-    axes = np.random.default_rng(0).normal(size=(LENGTH, count))
-    for _ in range(3):
-        axes = _orthonormal(_product(whole, axes))
-    return axes
-
-
-def _orthonormal(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Make columns orthonormal one after the other (Gram and Schmidt, twice against errors of rounding).
-
-    Columns that depend on those before become zeros: such an axis holds nothing, and does no harm.
-    """
-    axes = np.zeros_like(columns.T)
-    for number, column in enumerate(columns.T):
-        rest = column
-        for _ in range(2):
-            rest = rest - (axes[:number] * (axes[:number] * rest).sum(axis=1)[:, None]).sum(axis=0)
-        length = np.sqrt((rest * rest).sum())
-        if length > 1e-9 * np.sqrt((column * column).sum()):
-            axes[number] = rest / length
-    return axes.T

@@ -19,11 +19,13 @@ from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.stores.database import connect, take, translated
 from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import Hashes, matches
+from py_image_dedup.stores.nearby import nearby
 from py_image_dedup.stores.remembered import Remembered
 
 _PAGE = 5000
 _PARAMETERS = 500  # hashes or paths asked for at once
 _ROWS_PER_LOOKUP = 10
+_FEW = 64  # signatures; what is near to more of them is found faster by joining all
 
 _FILE_COLUMNS = "origin, path, size, mtime_ns, content, problem, reader"
 _FACTS_COLUMNS = "format, width, height, frames, exif_count, taken, grey"
@@ -115,6 +117,15 @@ class SqliteStore:
                     break
                 after = rows[-1][1]
 
+    def holders(self, contents: Collection[str]) -> Iterator[File]:
+        """Yield the files with one of these contents."""
+        rows = self._select_in(
+            f"SELECT {_FILE_COLUMNS} FROM files WHERE origin = ? AND content IN",
+            map(bytes.fromhex, contents),
+            first=(self._origin,),
+        )
+        return map(_file, rows)
+
     def remove(self, paths: Collection[str]) -> None:
         """Forget these files; their contents stay."""
         with self._database() as database, database:
@@ -193,8 +204,18 @@ class SqliteStore:
         remembered.save(added, outdated)
 
     def near(self, contents: Collection[str], *, within: float, orientations: Collection[Turn] = ()) -> Iterator[Match]:
-        """Yield the pairs of one of these contents with any other in the store, by the exact join: none is missed."""
-        rows = _held(self._all_signatures())
+        """Yield the pairs of one of these contents with any other in the store, by the exact join: none is missed.
+
+        For a few the join is over what may be near to them alone, and memory is needed for that alone.
+        """
+        turns = {Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)}
+        if len(contents) * len(turns) > _FEW:
+            rows = _held(row for page in self._all_signatures() for row in page)
+        else:
+            asked = {bytes.fromhex(content) for content in contents}
+            few = np.concatenate([signature.turned(self._signatures(asked)[1], turn) for turn in sorted(turns)])
+            found = nearby(few, self._all_signatures() if few.any() else (), within=within)
+            rows = self._signatures(asked.union(found))
         yield from matches(*rows, within=within, new=contents, orientations=orientations)
 
     def _signatures(self, contents: AbstractSet[bytes]) -> tuple[Hashes, signature.Signature]:
@@ -205,7 +226,8 @@ class SqliteStore:
         """
         ((known,),) = self._select("SELECT count(*) FROM contents", ())
         if len(contents) * _ROWS_PER_LOOKUP > known:
-            rows: Iterator[tuple[bytes, bytes]] = (row for row in self._all_signatures() if row[0] in contents)
+            every = (row for page in self._all_signatures() for row in page)
+            rows: Iterator[tuple[bytes, bytes]] = (row for row in every if row[0] in contents)
         else:
             rows = self._select_in(
                 "SELECT content, vector FROM signatures WHERE kind = ? AND version = ? AND content IN",
@@ -215,7 +237,8 @@ class SqliteStore:
             )
         return _held(rows)
 
-    def _all_signatures(self) -> Iterator[tuple[bytes, bytes]]:
+    def _all_signatures(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Read hashes and signatures page by page, in order of the hashes."""
         after = b""
         while True:
             rows = self._select(
@@ -223,7 +246,7 @@ class SqliteStore:
                 "ORDER BY content LIMIT ?",
                 (signature.KIND, signature.VERSION, after, _PAGE),
             )
-            yield from rows
+            yield rows
             if len(rows) < _PAGE:
                 return
             after = rows[-1][0]

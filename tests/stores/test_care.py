@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import documented
 import numpy as np
 import pytest
 from elastic_server import remove_indices
@@ -24,6 +25,7 @@ from py_image_dedup.stores.care import Care, Dropped
 from py_image_dedup.stores.elastic import ElasticCare, ElasticStore, lease, mapping
 from py_image_dedup.stores.elastic.connection import Connection
 from py_image_dedup.stores.elastic.indices import Indices
+from py_image_dedup.stores.holder import Holder
 from py_image_dedup.stores.interface import Store
 from py_image_dedup.stores.sqlite import SqliteStore
 from py_image_dedup.stores.sqlite_care import SqliteCare
@@ -176,7 +178,7 @@ def test_care_waits_for_no_run(place: Place) -> None:
     assert place.care().compact(silent).contents == 1
 
 
-# Versions of the indices
+# Shards and versions of the indices
 
 
 @pytest.fixture
@@ -187,6 +189,33 @@ def elastic(elasticsearch_url: str) -> Iterator[Place]:
     yield place
     place.close()
     remove_indices(elasticsearch_url, place.where)
+
+
+def shards(place: Place, part: str) -> int:
+    """Return into how many parts an index is cut."""
+    assert place.url
+    with Elasticsearch(place.url) as client:
+        (state,) = client.indices.get(index=f"{place.where}-{part}").values()
+        return int(state["settings"]["index"]["number_of_shards"])
+
+
+def test_an_index_may_be_cut_into_more_shards(elastic: Place) -> None:
+    """As documented: all is there, is found and can be written, and a copy has as many shards."""
+    assert elastic.url
+    before = everything(elastic)
+    elastic.close()
+    with Elasticsearch(elastic.url) as client:
+        for method, path, body in documented.requests("Memory and shards", images=elastic.where):
+            client.perform_request(
+                method, path, body=body, headers={"Content-Type": "application/json", "Accept": "application/json"}
+            )
+    assert shards(elastic, "contents") == 4
+    assert everything(elastic) == before
+    assert elastic.care().rebuild(silent)
+    assert (shards(elastic, "contents"), shards(elastic, "files")) == (4, 1)
+    assert everything(elastic) == before
+    elastic.store().put([record("/a/new")])
+    assert elastic.store().content(digest("/a/new")) is not None
 
 
 @pytest.fixture
@@ -356,8 +385,8 @@ def test_a_dead_run_does_not_keep_care_away_for_ever(elastic: Place, monkeypatch
     monkeypatch.setattr(lease, "SILENCE_S", 1.5)
     store = elastic.store("tower")
     assert isinstance(store, ElasticStore)
-    gone = lease.ElasticLease(store._connection, f"{elastic.where}-leases", "tower")
-    gone._me = replace(gone._me, machine="another")
+    there = replace(Holder.me(), machine="another")
+    gone = lease.ElasticLease(store._connection, f"{elastic.where}-leases", "tower", there)
     assert gone._put(None)
     notes: list[str] = []
     elastic.care().compact(notes.append)

@@ -514,6 +514,53 @@ def test_finds_what_is_near_to_some(store: Store) -> None:
             assert set(store.near([*asked, digest("?")], within=radius)) == expected
 
 
+def test_finds_a_thousand_that_are_near_each_other(store: Store) -> None:
+    """Many re-encodings, some with the very same signature, among others: no limit hides a pair."""
+    photos = list(signatures(300, seed=21))
+    reencoded = [altered(photos[0], 0.02, seed=number) for number in range(700)]
+    vectors = np.array([*photos, *reencoded, *[photos[0]] * 299], np.int8)
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+    store.put(some)
+    true = pairs_within(vectors, 0.2)
+    assert len(true) > 999 * 998 / 2
+    assert by_number(list(store.similar(hashes, within=0.2)), hashes) == true
+    for row in (0, 500, len(vectors) - 1):
+        near = by_number(list(store.near([hashes[row]], within=0.2)), hashes)
+        assert near == {pair for pair in true if row in pair}
+
+
+def test_finds_what_is_near_to_a_few_of_many(store: Store) -> None:
+    """Asked about few or many, with turns or without, a store tells the same as for all, and nothing of blank ones."""
+    vectors = np.concatenate([*turned_album(), np.zeros((2, signature.LENGTH), np.int8)])
+    some = records(vectors)
+    hashes = [one.file.content for one in some]
+    store.put(some)
+    for turns in ((), tuple(Turn)[1:]):
+        everything = set(store.similar(hashes, within=0.3, orientations=turns))
+        for asked in ({hashes[41]}, set(hashes[:6]), {hashes[-1]}, set(hashes[:70])):
+            expected = {match for match in everything if {match.a, match.b} & asked}
+            assert set(store.near(asked, within=0.3, orientations=turns)) == expected
+    assert everything
+
+
+def test_tells_which_files_hold_a_content(store_factory: StoreFactory) -> None:
+    """Files are found by what they hold; those of other origins, and those that hold something else, are not."""
+    elsewhere = store_factory("elsewhere")
+    elsewhere.put([Record(file("/photos/far.jpg", origin="elsewhere", content=digest("a")), content("a"))])
+    store = store_factory("here")
+    mine = [file(path, content=digest("a")) for path in ("/photos/1.jpg", "/photos/\udcff.jpg")]
+    broken = replace(file("/photos/broken.jpg", content=digest("b")), problem="cut off", reader="some")
+    store.put([Record(one, content("a")) for one in mine])
+    store.put([Record(broken, None), Record(file("/photos/other.jpg", content=digest("c")), content("c"))])
+
+    assert sorted(store.holders([digest("a")]), key=lambda one: one.path) == mine
+    assert set(store.holders([digest("a"), digest("b"), digest("?")])) == {*mine, broken}
+    assert [*store.holders([])] == []
+    store.remove([mine[0].path])
+    assert [*store.holders([digest("a")])] == mine[1:]
+
+
 def turned_album() -> tuple[Signatures, Signatures]:
     """Signatures, and copies of them turned in all ways, some of them altered besides; a few are symmetric."""
     upright = np.array([*signatures(40, seed=6)], np.int8)

@@ -450,6 +450,12 @@ def stub(status: int, body: object, headers: dict[str, str]) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -538,10 +544,25 @@ def test_what_can_not_be_understood_is_an_error() -> None:
 
 @pytest.mark.parametrize("ca", ["", "no certificate"])
 def test_a_bad_certificate_file_is_named(tmp_path: Path, ca: str) -> None:
+    """The file is looked at before anybody is asked: nobody listens there."""
     path = tmp_path / "ca.pem"
     path.write_text(ca)
-    with pytest.raises(StoreError, match=r"elasticsearch\.ca_file"):
-        open_at("https://127.0.0.1:9", ca_file=str(path))
+    for named in (path, tmp_path / "gone.pem"):
+        with pytest.raises(StoreError) as refused:
+            open_at("https://127.0.0.1:9", ca_file=str(named))
+        assert str(refused.value).startswith(f"{named} can't be used as elasticsearch.ca_file: ")
+
+
+@pytest.mark.parametrize("successful", [0, 1])
+def test_what_was_written_last_is_never_hidden_in_silence(successful: int) -> None:
+    """While nobody leads a shard the server refreshes nothing, and calls that no failure."""
+    refreshed = {"_shards": {"total": 2, "successful": successful, "failed": successful}}  # 1: a copy failed
+    with stub(200, {"version": {"number": "9.5.0"}} | refreshed, ELASTIC) as url:
+        asked = Connection.open([url])
+        asked._unseen.add("images-files")
+        with pytest.raises(StoreUnavailable, match="can't show what was last written to images-files"):
+            asked.count("images-files", {"match_all": {}})
+        asked.close()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from py_image_dedup.model import Turn
 from py_image_dedup.signature import LENGTH, Signature, distance, distances, norms, turned
+from py_image_dedup.stores import axes as directions
 from py_image_dedup.stores import join as module
 from py_image_dedup.stores.join import join
 
@@ -113,13 +114,13 @@ def tight_axes(signatures: Signature, *, count: int) -> Axes:
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare with the tightest bound there is."""
-    monkeypatch.setattr(module, "_principal_axes", tight_axes)
+    monkeypatch.setattr(directions, "_principal_axes", tight_axes)
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make blocks so small that a few rows fill many of them, and take no time to find axes."""
-    monkeypatch.setattr(module, "_principal_axes", any_axes)
+    monkeypatch.setattr(directions, "_principal_axes", any_axes)
     monkeypatch.setattr(module, "_TILE_ROWS", 8)
     monkeypatch.setattr(module, "_TILE_COLUMNS", 16)
     monkeypatch.setattr(module, "_PIECES", ((4, 8),))
@@ -142,7 +143,7 @@ def test_equals_brute_force(
 
     It does so whatever the axes are: they only decide how many pairs are looked at twice.
     """
-    monkeypatch.setattr(module, "_principal_axes", axes)
+    monkeypatch.setattr(directions, "_principal_axes", axes)
     signatures = make(np.random.default_rng(round(100 * within)), 200)
     assert joined(signatures, within) == brute_force(signatures, within)
 
@@ -163,7 +164,7 @@ def test_axes_are_orthonormal(rows: int, count: int) -> None:
     """The axes are at right angles and of length 1, or nothing where there are fewer signatures than axes."""
     for make in MAKERS:
         signatures = make(np.random.default_rng(1), rows)
-        axes = module._principal_axes(signatures, count=count)
+        axes = directions._principal_axes(signatures, count=count)
         assert axes.shape == (LENGTH, count)
         products = axes.T @ axes
         assert np.abs(products - np.diag(np.rint(np.diag(products)))).max() < 1e-9
@@ -173,7 +174,7 @@ def test_axes_are_orthonormal(rows: int, count: int) -> None:
 
 def test_equals_brute_force_where_axes_come_from_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """Axes that were found on a few of the rows only lose no pair of the others."""
-    monkeypatch.setattr(module, "_SAMPLE", 20)
+    monkeypatch.setattr(directions, "_SAMPLE", 20)
     signatures = pictures(np.random.default_rng(11), 250)
     assert joined(signatures, 0.35) == brute_force(signatures, 0.35)
 
@@ -206,7 +207,7 @@ def test_equals_brute_force_on_anything(rows: list[tuple[int, ...]], times: int,
     for row, values in enumerate(rows):
         signatures[row, : 6 * times] = values * times
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_principal_axes", any_axes)
+        patch.setattr(directions, "_principal_axes", any_axes)
         assert joined(signatures, within) == brute_force(signatures, within)
 
 

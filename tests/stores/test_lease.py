@@ -188,10 +188,8 @@ def test_a_machine_that_went_away_is_taken_over_after_its_silence(
 ) -> None:
     """Of a holder on another machine, only that it says nothing any more can be seen."""
     there = replace(Holder.me(), host="tower", pid=1, machine="another boot")
-    monkeypatch.setattr(Holder, "me", lambda: there)
-    gone = lease.ElasticLease(leases(open_store())._connection, leases(open_store())._index, "nas")
+    gone = lease.ElasticLease(leases(open_store())._connection, leases(open_store())._index, "nas", there)
     assert gone._put(None)  # never renewed
-    monkeypatch.undo()
     for name, seconds in (("RENEWED_S", 0.2), ("SILENCE_S", 2.0)):
         monkeypatch.setattr(lease, name, seconds)
     notes: list[str] = []
@@ -199,6 +197,18 @@ def test_a_machine_that_went_away_is_taken_over_after_its_silence(
         held.check()
     assert len(notes) == 1
     assert "process 1 on tower" in notes[0]
+
+
+def test_who_could_not_give_it_back_has_it_again_at_once(open_store: Open) -> None:
+    """The daemon takes one lease after the other; one that the server did not hear the end of is no obstacle to it."""
+    store, me = open_store(), Holder.me()
+    left = lease.ElasticLease(leases(store)._connection, leases(store)._index, "nas", me)
+    assert left._put(None)
+    started = time.monotonic()
+    with Leases(leases(store)._connection, leases(store)._index, me).of("nas", silent) as held:
+        held.check()
+    assert time.monotonic() - started < 2
+    assert documents(store) == []
 
 
 def test_a_renewal_whose_answer_got_lost_is_no_loss(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,8 @@ def records(settings: Settings) -> list[Record]:
 class Nobody:
     """An analyser that is never asked."""
 
+    elsewhere = 0
+
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         raise AssertionError(f"no analysis of {seen} here")
 

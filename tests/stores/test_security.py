@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import documented
 import pictures
 import pytest
 from command import Command, Finished
@@ -21,7 +23,7 @@ from py_image_dedup.stores.elastic import ElasticStore
 
 pytestmark = pytest.mark.elasticsearch
 
-FIRST_RUN = ["read", "write", "maintenance", "view_index_metadata", "manage"]
+FIRST_RUN = ["read", "write", "manage"]
 """What docs/elasticsearch.md says that a login needs until the indices are there, and for their care."""
 DAILY = ["read", "write", "maintenance", "view_index_metadata"]
 """What it says that every other run needs."""
@@ -63,7 +65,7 @@ def album(tmp_path: Path) -> Path:
     return folder
 
 
-def documented(heading: str) -> list[str]:
+def listed(heading: str) -> list[str]:
     """Return the privileges that the documentation lists behind a word."""
     text = (Path(__file__).parents[2] / "docs" / "elasticsearch.md").read_text(encoding="utf-8")
     found = re.search(rf"^\| {heading} \| (.*?) \|$", text, flags=re.MULTILINE)
@@ -73,22 +75,53 @@ def documented(heading: str) -> list[str]:
 
 def test_the_documented_privileges_are_those_tested() -> None:
     """The table in docs/elasticsearch.md names exactly the privileges that the commands get here."""
-    assert documented("the first run, and care of the indices") == FIRST_RUN
-    assert documented("every other run") == DAILY
+    assert listed("the first run, and care of the indices") == FIRST_RUN
+    assert listed("every other run") == DAILY
+
+
+@pytest.mark.parametrize("lacking", range(len(FIRST_RUN)), ids=FIRST_RUN.__getitem__)
+def test_each_privilege_of_the_first_run_is_needed(
+    server: SecuredServer, album: Path, tmp_path: Path, lacking: int
+) -> None:
+    """A key that lacks one of them is told so."""
+    key = server.api_key(FIRST_RUN[:lacking] + FIRST_RUN[lacking + 1 :])
+    refused = run_with(key, server, tmp_path, "analyse", album, index=f"images-{uuid.uuid4().hex}")
+    assert refused.code == 4, refused.out
+    assert "does not allow this: " in refused.err
+
+
+@pytest.mark.parametrize("lacking", range(len(DAILY)), ids=DAILY.__getitem__)
+def test_each_daily_privilege_is_needed(server: SecuredServer, album: Path, tmp_path: Path, lacking: int) -> None:
+    """With all of them a run does its work on indices that are there; a key that lacks one of them is told so."""
+    index = f"images-{uuid.uuid4().hex}"
+    assert run_with(server.api_key(FIRST_RUN), server, tmp_path, "analyse", album, index=index).code == 0
+    pictures.write(album / "new.jpg", pictures.photo(2))
+    key = server.api_key(DAILY[:lacking] + DAILY[lacking + 1 :])
+    refused = run_with(key, server, tmp_path, "deduplicate", album, index=index)
+    assert refused.code == 4, refused.out
+    assert "does not allow this: " in refused.err
+    assert run_with(server.api_key(DAILY), server, tmp_path, "deduplicate", album, index=index).code == 0
+
+
+def run_with(key: str, server: SecuredServer, home: Path, *arguments: str | Path, index: str = "images") -> Finished:
+    """Run the command with an API key."""
+    return Command(home / "home").run(
+        *arguments,
+        PY_IMAGE_DEDUP_ELASTICSEARCH_URLS=server.url,
+        PY_IMAGE_DEDUP_ELASTICSEARCH_INDEX=index,
+        PY_IMAGE_DEDUP_ELASTICSEARCH_CA_FINGERPRINT=server.fingerprint,
+        PY_IMAGE_DEDUP_ELASTICSEARCH_API_KEY=key,
+    )
 
 
 def test_keys_limited_to_the_indices_do_for_all_commands(server: SecuredServer, album: Path, tmp_path: Path) -> None:
     """One key makes the indices and cares for them, a lesser one is enough for each day; the pictures are moved."""
-    first, daily = server.api_key(FIRST_RUN), server.api_key(DAILY)
-    command = Command(tmp_path / "home")
+    first = server.api_key(FIRST_RUN)
+    (making_it,) = documented.requests("Security")
+    daily = server.ask(*making_it)["encoded"]
 
     def run(key: str, *arguments: str | Path) -> Finished:
-        done = command.run(
-            *arguments,
-            PY_IMAGE_DEDUP_ELASTICSEARCH_URLS=server.url,
-            PY_IMAGE_DEDUP_ELASTICSEARCH_CA_FINGERPRINT=server.fingerprint,
-            PY_IMAGE_DEDUP_ELASTICSEARCH_API_KEY=key,
-        )
+        done = run_with(key, server, tmp_path, *arguments)
         assert done.code == 0, done.err
         return done
 

@@ -130,7 +130,7 @@ class ElasticCare:
             self._indices.drop(new)
             begun = {}
         self._indices.close_to_writing(old)
-        self._indices.create(new, layout)
+        self._indices.create(new, layout, as_large_as=state)
         total, done = self._connection.count(old, {"match_all": {}}), 0
         note(f"{old}: {total} documents are copied to {new}")
         for page in self._connection.scan(old):

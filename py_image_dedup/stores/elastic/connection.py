@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,8 @@ class Connection:
         user, api_key = login.get("user"), login.get("api_key")
         keys = ("elasticsearch.user", "elasticsearch.password") if user else ("elasticsearch.api_key",)
         failures = Failures(", ".join(map(_without_login, urls)), keys if user or api_key else ())
+        if ca_file := login.get("ca_file"):
+            _check_authority(ca_file)
         try:
             client = Elasticsearch(
                 list(urls),
@@ -70,7 +73,7 @@ class Connection:
                 api_key=api_key,
                 request_timeout=login.get("timeout_s", 30.0),
                 connections_per_node=64,  # one for each analysing thread
-                ca_certs=login.get("ca_file") or DEFAULT,
+                ca_certs=ca_file or DEFAULT,
                 ssl_assert_fingerprint=login.get("ca_fingerprint") or DEFAULT,
             )
         except (ValueError, OSError) as error:
@@ -292,8 +295,7 @@ class Connection:
         """Make what was written visible to searches, and give back the index."""
         with self._refreshing:
             if index in self._unseen:
-                with self._translated():
-                    self._client.indices.refresh(index=index)
+                self.indices.refresh(index)
                 self._unseen.discard(index)
         return index
 
@@ -302,6 +304,17 @@ def parts(whole: Sequence[Item], size: int) -> Iterator[list[Item]]:
     """Cut a sequence into lists of at most `size`."""
     for start in range(0, len(whole), size):
         yield list(whole[start : start + size])
+
+
+def _check_authority(file: str) -> None:
+    """Refuse a file without certificates here: the client reads it after connecting, if at all."""
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise StoreError(
+            f"{file} can't be used as elasticsearch.ca_file: {error}; name a file with the certificate (PEM) of the "
+            "authority that signed the server's"
+        ) from error
 
 
 def _without_login(url: str) -> str:

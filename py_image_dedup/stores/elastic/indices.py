@@ -13,6 +13,7 @@ from py_image_dedup.stores.elastic.failures import Failures
 Document = dict[str, Any]
 
 _OPTIONAL: Final = "dense_vector.hnsw_enable_early_termination"  # a setting that not every version 9 knows
+_SIZE: Final = ("number_of_shards", "number_of_replicas")
 _UNKNOWN: Final = "unknown (the login may not ask)"
 
 
@@ -22,6 +23,7 @@ class Indices:
     def __init__(self, client: Elasticsearch, failures: Failures) -> None:
         self.aliases: set[str] = set()
         self._client = client
+        self._failures = failures
         self._translated = failures.translated
 
     def prepare(self, name: str, layout: Document, *, create: bool) -> None:
@@ -46,10 +48,14 @@ class Indices:
         """Make what anybody wrote visible to searches; if not `needed`, who may only read sees what is a second old."""
         with self._translated():
             try:
-                self._client.indices.refresh(index=names, ignore_unavailable=True)
+                answer = self._client.indices.refresh(index=names, ignore_unavailable=not needed).body
             except AuthorizationException:
                 if needed:
                     raise
+                return
+        # A shard that nobody leads at the moment is passed over in silence: what was last written may be hidden then.
+        if answer["_shards"]["failed"] or not answer["_shards"]["successful"]:
+            raise self._failures.failed(503, f"can't show what was last written to {', '.join(names)}")
 
     def find(self, name: str) -> dict[str, Document]:
         """Return what there is under a name, be it an alias or an index: index by index, what it is like."""
@@ -67,9 +73,16 @@ class Indices:
         with self._translated(), suppress(AuthorizationException):
             self._client.indices.put_mapping(index=name, properties=properties)
 
-    def create(self, index: str, layout: Document, *, alias: str | None = None) -> None:
-        """Make an index, and an alias for it; one that another process has made meanwhile is no error."""
+    def create(
+        self, index: str, layout: Document, *, alias: str | None = None, as_large_as: Document | None = None
+    ) -> None:
+        """Make an index, and an alias for it; one that another process has made meanwhile is no error.
+
+        `as_large_as`: what an index is like that has as many shards and replicas as this one is to have.
+        """
         settings = dict(layout["settings"]["index"])
+        if as_large_as is not None:
+            settings |= {name: as_large_as["settings"]["index"][name] for name in _SIZE}
         aliases = {alias: {"is_write_index": True}} if alias else {}
         mappings = layout["mappings"]
         with self._translated():

@@ -35,11 +35,16 @@ _EVERYTHING: Final = ""
 
 
 class Leases:
-    """The leases of one index."""
+    """The leases of one index.
 
-    def __init__(self, connection: Connection, index: str) -> None:
+    `me`: by whom they are held, if this process takes one after the other and never two at once.  One that it could
+    not give back, because the server was away, is then its own again at once.
+    """
+
+    def __init__(self, connection: Connection, index: str, me: Holder | None = None) -> None:
         self._connection = connection
         self._index = index
+        self._me = me
 
     @contextmanager
     def of(self, origin: str, note: Note) -> Iterator[ElasticLease]:
@@ -65,7 +70,7 @@ class Leases:
 
     @contextmanager
     def _held(self, origin: str, note: Note) -> Iterator[ElasticLease]:
-        lease = ElasticLease(self._connection, self._index, origin)
+        lease = ElasticLease(self._connection, self._index, origin, self._me or Holder.me())
         lease.take(note)
         try:
             yield lease
@@ -76,12 +81,12 @@ class Leases:
 class ElasticLease:
     """The right to work on the files of one origin, renewed by a thread until it is released."""
 
-    def __init__(self, connection: Connection, index: str, origin: str) -> None:
+    def __init__(self, connection: Connection, index: str, origin: str, me: Holder) -> None:
         self._connection = connection
         self._index = index
         self._origin = origin
         self._id = mapping.lease_id(origin)
-        self._me = Holder.me()
+        self._me = me
         self._version: Version | None = None
         self._trusted_until = 0.0
         self._taken_away = False

@@ -19,6 +19,7 @@ from py_image_dedup.stores.elastic import mapping
 from py_image_dedup.stores.elastic.connection import Connection, Login, parts
 from py_image_dedup.stores.elastic.indices import Document
 from py_image_dedup.stores.elastic.lease import Leases
+from py_image_dedup.stores.holder import Holder
 from py_image_dedup.stores.interface import Lease, Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import matches
 
@@ -46,9 +47,12 @@ class ElasticStore:
         index: str,
         origin: str,
         auto_create_index: bool,
+        me: Holder | None = None,
         **login: Unpack[Login],
     ) -> Self:
         """Connect, and check or create the indices ``<index>-files`` and so on (see :data:`mapping.PARTS`).
+
+        `me`: who takes leases; see :class:`~py_image_dedup.stores.elastic.lease.Leases`.
 
         Raises :class:`StoreUnavailable` when no server can be
         reached, :class:`StoreMismatch` when it is too old, is something else, or its indices of these names are not
@@ -61,16 +65,24 @@ class ElasticStore:
             if connection.count(f"{index}-contents", {"match_all": {}}) >= _GRAPH_FROM:
                 connection.indices.change(f"{index}-contents", mapping.GRAPH)
             legacy = index if connection.indices.exists(index) else None
-            return cls(connection, index, origin=origin, legacy_index=legacy)
+            return cls(connection, index, origin=origin, legacy_index=legacy, me=me)
         except BaseException:
             connection.close()
             raise
 
-    def __init__(self, connection: Connection, index: str, *, origin: str, legacy_index: str | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        index: str,
+        *,
+        origin: str,
+        legacy_index: str | None = None,
+        me: Holder | None = None,
+    ) -> None:
         self.legacy_index = legacy_index
         self._connection = connection
         self._files, self._contents, self._looks, leases = (f"{index}-{part}" for part in mapping.PARTS)
-        self._leases = Leases(connection, leases)
+        self._leases = Leases(connection, leases, me)
         self._origin = origin
         self._of_origin = {"term": {"origin": mapping.encode_path(origin)}}
 
@@ -128,6 +140,13 @@ class ElasticStore:
             if not document["path"].startswith(below):
                 return
             yield mapping.file_of(document)
+
+    def holders(self, contents: Collection[str]) -> Iterator[File]:
+        """Yield the files with one of these contents."""
+        for some in parts([*contents], _PAGE):
+            query = {"bool": {"filter": [self._of_origin, {"terms": {"content": some}}]}}
+            for document in self._connection.stream(self._files, query, order="path", after=""):
+                yield mapping.file_of(document)
 
     def remove(self, paths: Collection[str]) -> None:
         """Forget these files; their contents stay."""

@@ -1,0 +1,152 @@
+"""Plans for a few files that changed: what one of everything would say of them, and no more of the store is read."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pictures
+import pytest
+
+from py_image_dedup.analysis import Limits, LocalAnalyser
+from py_image_dedup.config import Override, load_settings
+from py_image_dedup.errors import RootError
+from py_image_dedup.events import Observer, Tally
+from py_image_dedup.looks import LastLook
+from py_image_dedup.pipeline import Pipeline
+from py_image_dedup.plan import Plan
+from py_image_dedup.stores.sqlite import SqliteStore
+
+
+class Library:
+    """Folders of pictures and a store of them."""
+
+    def __init__(self, place: Path) -> None:
+        self.roots = [place / "one", place / "two"]
+        for number, root in enumerate(self.roots):
+            (root / "deep").mkdir(parents=True)
+            for seed in range(3):
+                picture = pictures.photo(10 * number + seed, (160, 120))
+                pictures.write(root / f"{seed}.jpg", picture, quality=95)
+                pictures.write(root / "deep" / f"{seed} smaller.jpg", pictures.scaled(picture, 50), quality=90)
+        shutil.copy(self.roots[0] / "0.jpg", self.roots[0] / "deep" / "0 again.jpg")
+        self.store = SqliteStore.open(str(place / "store.sqlite"), origin="here")
+        self.tally = Tally(Observer())
+
+    def pipeline(self) -> Pipeline:
+        overrides = {
+            "analysis.source_directories": Override("FOLDER", [str(root) for root in self.roots]),
+            "origin": Override("", "here"),
+        }
+        settings = load_settings(overrides=overrides, environ={"HOME": "/nonexistent"}).settings
+        observer = Observer()
+        self.tally = Tally(observer)
+        analyser = LocalAnalyser(origin="here", threads=2, limits=Limits(), known=self.store.has_content)
+        look = LastLook(self.store, max_pixels=10**9, reserve=lambda _: nullcontext())
+        return Pipeline(settings, self.store, analyser, look, observer, tally=self.tally)
+
+    def recorded(self) -> set[str]:
+        return {file.path for file in self.store.files([str(root) for root in self.roots])}
+
+    def on_disk(self) -> set[str]:
+        return {str(path) for root in self.roots for path in root.rglob("*.jpg")}
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    made = Library(tmp_path)
+    yield made
+    made.store.close()
+
+
+def goes(plan: Plan) -> set[tuple[str, str, str]]:
+    """Keeper, duplicate and reason of each."""
+    return {
+        (group.keeper.path, act.file.path, act.reason)
+        for group in plan.groups
+        for act in group.duplicates
+        if act.level == "duplicate"
+    }
+
+
+def test_says_what_a_plan_of_everything_says(library: Library) -> None:
+    """Whichever file changed, its groups are those of a whole run, and those of other files are left out."""
+    everything = goes(library.pipeline().make_plan())
+    assert len(everything) == 7
+    for path in sorted(library.on_disk()):
+        found = goes(library.pipeline().make_plan_for([path]))
+
+        assert found
+        assert found == {
+            one for one in everything if path in one or any(path in o for o in everything if o[0] == one[0])
+        }
+
+
+def test_reads_no_more_of_the_store_than_the_neighbours(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither all files nor all pairs are asked for, and no other file is read."""
+    library.pipeline().make_plan()
+    copy = library.roots[1] / "new.jpg"
+    shutil.copy(library.roots[0] / "1.jpg", copy)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("everything was asked for")
+
+    monkeypatch.setattr(library.store, "files", refuse)
+    monkeypatch.setattr(library.store, "similar", refuse)
+    library.pipeline().make_plan_for([str(copy)])
+
+    assert library.tally.counts["files"] == library.tally.counts["analysed"] == 1
+    assert library.tally.counts["decoded"] == 0
+
+
+def test_is_the_same_after_it_was_cut_off(library: Library) -> None:
+    """A file that was recorded before a failure is planned for when it is asked about again."""
+    path = str(library.roots[0] / "0.jpg")
+    library.pipeline().analyse()
+    assert goes(library.pipeline().make_plan_for([path])) == goes(library.pipeline().make_plan_for([path])) != set()
+    assert library.tally.counts["analysed"] == 0
+
+
+def test_forgets_files_and_folders_that_went(library: Library) -> None:
+    """What is gone is forgotten, a folder with all below it; one whose name only begins the same is not."""
+    library.pipeline().make_plan()
+    shutil.copytree(library.roots[0] / "deep", library.roots[0] / "deeper")
+    library.pipeline().analyse()
+    (library.roots[1] / "0.jpg").unlink()
+    shutil.rmtree(library.roots[0] / "deep")
+    library.pipeline().make_plan_for([str(library.roots[1] / "0.jpg"), str(library.roots[0] / "deep")])
+
+    assert library.recorded() == library.on_disk()
+    assert any("deeper" in path for path in library.recorded())
+    assert library.tally.counts["removed"] == 5
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_forgets_nothing_when_a_disk_is_gone(library: Library, *, left: bool) -> None:
+    """A folder that is missing or suddenly empty is a disk that is not mounted, whatever is said to have gone."""
+    library.pipeline().make_plan()
+    before = library.recorded()
+    lost = [path for path in before if path.startswith(str(library.roots[0]))]
+    pipeline = library.pipeline()
+    shutil.rmtree(library.roots[0])
+    if left:
+        library.roots[0].mkdir()
+    with pytest.raises(RootError, match="one"):
+        pipeline.make_plan_for(lost)
+
+    assert library.recorded() == before
+
+
+def test_a_file_that_is_no_picture_is_told_and_left(library: Library) -> None:
+    """Links, and files that can't be read as pictures, are no reason to fail."""
+    bad = library.roots[0] / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    link = library.roots[0] / "link.jpg"
+    link.symlink_to(library.roots[0] / "0.jpg")
+    plan = library.pipeline().make_plan_for([str(bad), str(link)])
+
+    assert plan.groups == ()
+    assert [one.path for one in plan.skipped] == [str(bad)]
+    assert library.recorded() == {str(bad)}
