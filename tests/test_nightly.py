@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pictures
@@ -18,6 +19,7 @@ from command import Command, Finished
 from disks import contents
 from programs import need
 
+from bench import frame as frame_bench
 from py_image_dedup import cli
 
 CONTRIB = Path(__file__).parent.parent / "contrib"
@@ -25,7 +27,7 @@ UNITS = CONTRIB / "systemd"
 PROGRAM = "/opt/py-image-dedup/bin/py-image-dedup"
 CONFIGURATION = "/etc/py-image-dedup.yaml"
 TIMERS = [f"py-image-dedup-run@{often}.timer" for often in ("daily", "weekly", "monthly")]
-SERVICES = ["py-image-dedup-run.service"]
+SERVICES = ["py-image-dedup-run.service", "py-image-dedup-daemon.service"]
 
 
 @pytest.fixture
@@ -194,3 +196,40 @@ def test_the_documentation_names_what_is_there() -> None:
     assert TIMERS[0] in named
     assert {one for one in named if one.startswith("py-")} <= set(TIMERS)
     assert all((CONTRIB.parent / one).exists() for one in named if one.startswith("contrib/"))
+
+
+def test_nights_are_measured_beside_the_script_they_replace(tmp_path: Path) -> None:
+    """The benchmark over a small album: every night does what it should, and its figures are in the table."""
+    words = ["--pictures", "40", "--cache", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.frame", *words], check=False, capture_output=True, text=True, cwd=CONTRIB.parent
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (
+        "first night: 40 files: 40 analysed, 0 unchanged, 0 skipped; 2 groups with 2 duplicates; 2 moved."
+        in done.stdout
+    )
+    assert "second night, nothing new: 38 files: 0 analysed, 38 unchanged" in done.stdout
+    assert "third night, 10 new pictures: 48 files: 10 analysed, 38 unchanged" in done.stdout
+    rows = re.findall(r"^\| ([\w, ]+) \| [\d.]+ \| [\d.]+ \| (\d+) \|$", done.stdout, flags=re.MULTILINE)
+    assert [name for name, _ in rows][1:] == [
+        "first night",
+        "second night, nothing new",
+        "third night, 10 new pictures",
+    ]
+    assert all(0 < int(megabytes) < 150 for _, megabytes in rows)
+
+
+def test_nights_that_take_too_much_are_named() -> None:
+    """A third of the script's CPU, then a hundredth, and 150 MB."""
+    script, good = frame_bench.Night("script", 300, 900, ""), frame_bench.Night("first", 99, 149, "")
+    later = frame_bench.Night("later", 2.9, 80, "")
+    slow, large = replace(later, cpu=3.1), replace(good, megabytes=151)
+
+    assert frame_bench.objections([script, good, later]) == []
+    assert frame_bench.objections([script, replace(good, cpu=101), slow]) == [
+        "first: 101.00 s of CPU",
+        "later: 3.10 s of CPU",
+    ]
+    assert frame_bench.objections([script, large, later]) == ["first: 151 MB"]
