@@ -157,9 +157,7 @@ def opened(path: str) -> Image.Image:
 
 def compose(rng: random.Random, photos: Sequence[Image.Image], size: tuple[int, int]) -> Image.Image:
     """Make one picture: a cut of one photo, another blended in along a soft edge, a third as an inset; then grain."""
-    ground, second, third = (
-        _cut(rng, rng.choice(photos) if at >= len(photos) else photos[at], size) for at in range(3)
-    )
+    ground, second, third = (cut(rng, rng.choice(photos) if at >= len(photos) else photos[at], size) for at in range(3))
     picture = Image.composite(ground, second, _soft_edge(rng, size))
     width, height = (max(8, round(side * rng.uniform(0.15, 0.35))) for side in size)
     corner = rng.randrange(size[0] - width), rng.randrange(size[1] - height)
@@ -167,10 +165,10 @@ def compose(rng: random.Random, photos: Sequence[Image.Image], size: tuple[int, 
     picture.paste(inset, corner, _oval((width, height)))
     gains = [rng.uniform(0.85, 1.15) for _ in range(3)]
     picture = picture.point([min(255, round(level * gain)) for gain in gains for level in range(256)])
-    return _grained(rng, picture)
+    return grained(rng, picture)
 
 
-def _cut(rng: random.Random, photo: Image.Image, size: tuple[int, int]) -> Image.Image:
+def cut(rng: random.Random, photo: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Take a random part of the aspect of `size`, perhaps mirrored, and bring it to that size."""
     scale = min(photo.width / size[0], photo.height / size[1]) * rng.uniform(0.55, 1.0)
     width, height = size[0] * scale, size[1] * scale
@@ -205,7 +203,8 @@ def _grain(size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
     return plus, minus
 
 
-def _grained(rng: random.Random, picture: Image.Image) -> Image.Image:
+def grained(rng: random.Random, picture: Image.Image) -> Image.Image:
+    """Add the grain of a camera."""
     x, y = rng.randrange(64), rng.randrange(64)
     plus, minus = (part.crop((x, y, x + picture.width, y + picture.height)) for part in _grain(picture.size))
     lighter = ImageChops.add(picture, Image.merge("RGB", (plus,) * 3))

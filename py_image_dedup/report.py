@@ -58,13 +58,25 @@ def print_plan(plan: Plan, console: Console, *, everything: bool = False) -> Non
 
 def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dry_run: bool) -> None:
     """Print totals in a few lines: files, groups, what could be freed, what was skipped."""
-    console.print(
-        f"{counts['files']} files: {counts['analysed']} analysed, {counts['unchanged']} unchanged, "
-        f"{counts['skipped']} skipped."
-    )
+    console.print(f"{seen(counts)}.")
     print_totals(plan, console)
     if dry_run:
         print_dry_run(plan, console, remedy="with --no-dry-run")
+
+
+def print_line(counts: Mapping[str, int], console: Console) -> None:
+    """Print all that came of a run in one line, for logs."""
+    found = f"{counts['groups']} groups with {counts['duplicates']} duplicates"
+    acts = ", ".join(f"{counts[name]} {name}" for name in _ACTS if counts[name]) or "nothing touched"
+    console.print(f"{seen(counts)}; {found}; {acts}.", soft_wrap=True)
+
+
+def seen(counts: Mapping[str, int]) -> str:
+    """Tell how many files there are, and how they were dealt with."""
+    return (
+        f"{counts['files']} files: {counts['analysed']} analysed, {counts['unchanged']} unchanged, "
+        f"{counts['skipped']} skipped"
+    )
 
 
 def print_dry_run(plan: Plan, console: Console, *, remedy: str) -> None:
@@ -173,6 +185,8 @@ COUNTS = (
     "removed_folders",
 )
 """The counts in JSON, each 0 where nothing was counted."""
+
+_ACTS: Final = ("moved", "trashed", "deleted", "hardlinked", "reflinked", "refused", "failed")
 
 
 def write_whole(path: str, text: str) -> None:

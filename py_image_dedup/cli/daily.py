@@ -27,12 +27,8 @@ def analyse(folders: tuple[str, ...], **options: Any) -> None:
         from py_image_dedup import report
 
         run.pipeline.analyse()
-        counts = run.tally.counts
         report.print_skipped(run.tally.skipped, run.console)
-        click.echo(
-            f"{counts['files']} files: {counts['analysed']} analysed, {counts['unchanged']} unchanged, "
-            f"{counts['skipped']} skipped."
-        )
+        click.echo(f"{report.seen(run.tally.counts)}.")
 
 
 @click.command()
@@ -62,6 +58,7 @@ def analyse(folders: tuple[str, ...], **options: Any) -> None:
     "--risk-different-pictures", is_flag=True, help="Let files go too that are only similar to the better one."
 )
 @click.option("--all", "everything", is_flag=True, help="Print all groups and skipped files, however many.")
+@click.option("--quiet", "-q", is_flag=True, help="Print no groups, only what was done and one line of summary.")
 @click.option("--yes", is_flag=True, help="Act without asking.")
 @settings_options
 def deduplicate(
@@ -72,6 +69,7 @@ def deduplicate(
     plan_file: str | None,
     risk_different_pictures: bool,
     everything: bool,
+    quiet: bool,
     yes: bool,
     **options: Any,
 ) -> int:
@@ -90,17 +88,19 @@ def deduplicate(
             run.execution.settle()
         plan = run.pipeline.make_plan(analyse=not skip_analyse_phase, different_pictures=risk_different_pictures)
         plan_result.write(plan, run.tally.counts)
-        report.print_plan(plan, run.console, everything=everything)
-        report.print_skipped(plan.skipped, run.console, everything=everything)
-        report.print_summary(plan, run.tally.counts, run.console, dry_run=settings.dry_run)
-        if settings.dry_run:
-            if plan_file:
-                report.print_apply(plan, plan_file, run.console)
-            json_result.write(plan, run.tally.counts)
-            return 0
-        done = act(plan, run, settings=settings, yes=yes)
-        json_result.write(plan, run.tally.counts, done.outcomes)
-        return exit_code(done)
+        if not quiet:
+            report.print_plan(plan, run.console, everything=everything)
+            report.print_skipped(plan.skipped, run.console, everything=everything)
+            report.print_summary(plan, run.tally.counts, run.console, dry_run=settings.dry_run)
+        done = None
+        if not settings.dry_run:
+            done = act(plan, run, settings=settings, yes=yes)
+        elif plan_file:
+            report.print_apply(plan, plan_file, run.console)
+        if quiet:
+            report.print_line(run.tally.counts, run.console)
+        json_result.write(plan, run.tally.counts, done.outcomes if done else ())
+        return exit_code(done) if done else 0
 
 
 @click.command()
