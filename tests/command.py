@@ -73,13 +73,21 @@ class Command:
         data = json.loads(result.read_text()) if result.exists() else {}
         return Finished(done.returncode, done.stdout, done.stderr, data)
 
-    def start(self, *arguments: str | Path, heard: bool = True, **environment: str) -> subprocess.Popen[str]:
-        """Start and leave running; what it prints must be read while it runs, or not be `heard` at all."""
-        stream = subprocess.PIPE if heard else subprocess.DEVNULL
+    def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+        """Start and leave running; what it prints must be read while it runs."""
+        return self._started(arguments, environment, subprocess.PIPE)
+
+    def start_unheard(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+        """Start and leave running; what it prints is lost."""
+        return self._started(arguments, environment, subprocess.DEVNULL)
+
+    def _started(
+        self, arguments: tuple[str | Path, ...], environment: dict[str, str], output: int
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.arguments(*arguments),
-            stdout=stream,
-            stderr=stream,
+            stdout=output,
+            stderr=output,
             text=True,
             cwd=self.home,
             env=self.environment | environment,

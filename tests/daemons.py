@@ -24,9 +24,10 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 class Daemon:
     """One daemon with a configuration file of its own; use it in a ``with`` block, which ends it."""
 
-    def __init__(self, command: Command, *folders: Path, name: str = "daemon", **settings: Any) -> None:
+    name = "daemon"
+
+    def __init__(self, command: Command, *folders: Path, **settings: Any) -> None:
         self.command = command
-        self.name = name
         self.port = free_port()
         self.file = command.home / "py_image_dedup.yaml"
         self.settings = {

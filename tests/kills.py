@@ -82,7 +82,7 @@ class Kills:
         """Start the command, and kill it when its journal has so many lines, or a little later."""
         known = set(self._journals())
         lines = self.random.randrange(2, 2 * acts - 2)
-        process = self.command.start(*arguments, heard=False, PY_IMAGE_DEDUP_REMOVE_EMPTY_FOLDERS="true")
+        process = self.command.start_unheard(*arguments, PY_IMAGE_DEDUP_REMOVE_EMPTY_FOLDERS="true")
         deadline = time.monotonic() + 300
         while process.poll() is None:
             assert time.monotonic() < deadline, "the run hangs"
