@@ -145,20 +145,22 @@ class Pipeline:
         while batch := list(islice(recorded, _BATCH)):
             self._forget(file.path for file in batch if files.vanished(file.path))
 
-    def _forget_gone(self, paths: Iterable[str]) -> None:
-        """Forget files and what was recorded below folders, as far as they are gone from the disk."""
-        gone = [path for path in paths if files.vanished(path)]
-        pictures = [path for path in gone if self._scope.wants(path)]  # that a folder has such a name is too rare
-        folders = frozenset(gone).difference(pictures)
-        below = (file.path for folder in folders for file in self._store.files([folder]))
-        self._forget([*self._store.known(pictures), *below])
+    def _forget_gone(self, paths: Collection[str]) -> None:
+        """Forget files that are gone from the disk, these and those recorded below these folders.
+
+        A folder may be there again, another one under the old name, so what was below it is looked at file by file.
+        """
+        pictures = [path for path in paths if self._scope.wants(path)]  # that a folder has such a name is too rare
+        recorded = (file.path for path in frozenset(paths).difference(pictures) for file in self._store.files([path]))
+        self._forget(path for path in (*pictures, *recorded) if files.vanished(path))
 
     def _forget(self, gone: Iterable[str]) -> None:
         """Remove records of files that are gone; looks first whether it is the disk that is gone."""
         if paths := list(gone):
             self._check_mounted()
-            self._store.remove(paths)
-            self._tally.add("removed", len(paths))
+            known = self._store.known(paths)
+            self._store.remove(paths)  # also those with signatures of another version, which are not known
+            self._tally.add("removed", len(known))
 
     def _check_mounted(self) -> None:
         """Raise :class:`RootError` if a folder is missing, or empty while pictures are recorded below it."""

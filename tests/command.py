@@ -74,11 +74,20 @@ class Command:
         return Finished(done.returncode, done.stdout, done.stderr, data)
 
     def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-        """Start and leave running."""
+        """Start and leave running; what it prints must be read while it runs."""
+        return self._started(arguments, environment, subprocess.PIPE)
+
+    def start_unheard(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+        """Start and leave running; what it prints is lost."""
+        return self._started(arguments, environment, subprocess.DEVNULL)
+
+    def _started(
+        self, arguments: tuple[str | Path, ...], environment: dict[str, str], output: int
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.arguments(*arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
             text=True,
             cwd=self.home,
             env=self.environment | environment,

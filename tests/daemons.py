@@ -24,9 +24,10 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 class Daemon:
     """One daemon with a configuration file of its own; use it in a ``with`` block, which ends it."""
 
-    def __init__(self, command: Command, *folders: Path, name: str = "daemon", **settings: Any) -> None:
+    name = "daemon"
+
+    def __init__(self, command: Command, *folders: Path, **settings: Any) -> None:
         self.command = command
-        self.name = name
         self.port = free_port()
         self.file = command.home / "py_image_dedup.yaml"
         self.settings = {
@@ -126,9 +127,9 @@ class Daemon:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def threads(self) -> set[str]:
-        """Return the names of its threads, where they were given one."""
-        return {path.read_text().strip() for path in Path(f"/proc/{self.process.pid}/task").glob("*/comm")}
+    def threads(self) -> int:
+        """Return how many threads it has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/task"))
 
 
 def free_port() -> int:

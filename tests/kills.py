@@ -82,15 +82,16 @@ class Kills:
         """Start the command, and kill it when its journal has so many lines, or a little later."""
         known = set(self._journals())
         lines = self.random.randrange(2, 2 * acts - 2)
-        process = self.command.start(*arguments, PY_IMAGE_DEDUP_REMOVE_EMPTY_FOLDERS="true")
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
+        process = self.command.start_unheard(*arguments, PY_IMAGE_DEDUP_REMOVE_EMPTY_FOLDERS="true")
+        deadline = time.monotonic() + 300
+        while process.poll() is None:
+            assert time.monotonic() < deadline, "the run hangs"
             written = [path.read_bytes().count(b"\n") for path in self._journals() if path not in known]
             if written and written[0] > lines:
                 time.sleep(self.random.random() * 0.004)
                 break
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.wait(timeout=60)
         fresh = [path for path in self._journals() if path not in known]
         run = journal.read(str(fresh[0])) if fresh else None
         inside = run is not None and not run.ended and len(run.acts) < acts and process.returncode == -signal.SIGKILL

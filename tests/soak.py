@@ -204,6 +204,7 @@ class Soak:
         }
         with Daemon(self._command, self._root, **settings) as daemon:
             daemon.wait_until_ready()
+            threads = daemon.threads()
             stopping = threading.Thread(target=self._come_and_go, args=(server,))
             stopping.start()
             began = time.monotonic()
@@ -215,10 +216,10 @@ class Soak:
                 assert daemon.process.poll() is None, daemon.text()[-3000:]
             stopping.join()
             self._writer.finish_some(everything=True)
-            threads = daemon.threads()
             daemon.wait_for(lambda: daemon.metric("files_waiting") == 0 and daemon.metric("retrying") == 0, 120)
             time.sleep(_SETTLED_S + 1)
             daemon.wait_for(lambda: daemon.metric("files_waiting") == 0, 120)
+            assert daemon.threads() == threads, "a thread has ended, or was left behind"
             self._compare(server)
             warm = max(held for share, held in memory if share < _WARM)
             last = max(held for share, held in memory if share > 1 - _WARM)
@@ -228,7 +229,7 @@ class Soak:
                 "failed passes": daemon.metric("passes_total", kind="changes", result="failed")
                 + daemon.metric("passes_total", kind="everything", result="failed"),
                 "passes": daemon.metric("passes_total", kind="changes", result="done"),
-                "threads": len(threads),
+                "threads": threads,
                 "half-written": daemon.metric("files_skipped_total", reason="no_picture"),
                 "renewals": daemon.metric("watch_renewals_total"),
                 "CPU seconds": daemon.cpu_seconds(),

@@ -123,6 +123,18 @@ def test_forgets_files_and_folders_that_went(library: Library) -> None:
     assert library.tally.counts["removed"] == 5
 
 
+def test_forgets_what_was_in_a_folder_whose_name_is_taken_again(library: Library) -> None:
+    """Another folder under the old name does not stand for its files."""
+    library.pipeline().make_plan()
+    deep = library.roots[0] / "deep"
+    shutil.rmtree(deep)
+    deep.mkdir()
+    pictures.write(deep / "1 smaller.jpg", pictures.photo(77))
+    library.pipeline().make_plan_for([str(deep), str(deep / "1 smaller.jpg")])
+
+    assert library.recorded() == library.on_disk()
+
+
 @pytest.mark.parametrize("left", [False, True])
 def test_forgets_nothing_when_a_disk_is_gone(library: Library, *, left: bool) -> None:
     """A folder that is missing or suddenly empty is a disk that is not mounted, whatever is said to have gone."""

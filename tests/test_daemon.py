@@ -62,9 +62,8 @@ def test_a_copy_is_acted_on(command: Command, photos: Path, target: Path, observ
         moved = target / str(photos)[1:]
         daemon.wait_for((moved / "0.jpg").exists)
         pictures.write(photos / "sub" / "1 small.jpg", pictures.scaled(pictures.photo(1), 50))
-        took = daemon.wait_for((moved / "sub" / "1 small.jpg").exists)
-        assert took > SETTLED
-        assert daemon.metric("acts_total", action="move", result="done") == 2
+        daemon.wait_for((moved / "sub" / "1 small.jpg").exists)
+        daemon.wait_for(lambda: daemon.metric("acts_total", action="move", result="done") == 2)
         assert daemon.metric("freed_bytes_total") > 0
         daemon.wait_for_words("1 small.jpg: moved to")
         assert daemon.leave() == 0
@@ -113,9 +112,11 @@ def test_a_start_leaves_what_is_still_written(command: Command, photos: Path) ->
         file.write(pictures.encode(pictures.photo(9)))
         file.flush()
         os.utime(photos / "open.jpg", (old, old))
-        with Daemon(command, photos, daemon__processing_timeout="2s") as daemon:
-            daemon.wait_for(lambda: daemon.metric("files_analysed_total") == 4)
-            pictures.write(photos / "young.jpg", pictures.photo(10))
+        pictures.write(photos / "young.jpg", pictures.photo(10))
+        soon = time.time() + 3  # by a clock that is ahead, as on another machine
+        os.utime(photos / "young.jpg", (soon, soon))
+        with Daemon(command, photos, daemon__processing_timeout="6s") as daemon:
+            daemon.wait_for_words("Everything: 6 files, 4 analysed")
             daemon.wait_for(lambda: daemon.metric("files_analysed_total") == 5)
             file.close()
             daemon.wait_for(lambda: daemon.metric("files_analysed_total") == 6)
@@ -200,23 +201,23 @@ def test_a_disk_that_is_gone_is_no_reason_to_forget(
 def test_leaves_in_time_in_the_middle_of_its_acts(command: Command, photos: Path, target: Path) -> None:
     """Asked to end while it moves many files it ends between two of them, and the next start takes up from there."""
     small = pictures.encode(pictures.photo(20, (64, 48)))
-    for number in range(1500):
+    for number in range(700):
         (photos / f"copy {number:04}.jpg").write_bytes(small)
     before = contents(str(photos))
     with acting(command, photos, target) as daemon:
         daemon.wait_for(lambda: daemon.metric("acts_total", action="move", result="done") > 20)
         began = time.monotonic()
         assert daemon.leave() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 7  # it would be cut off after 8
         assert "Cut off" in daemon.text()
     left = len(os.listdir(photos))
-    assert 5 < left < 1500
+    assert 5 < left < 700
     assert contents(str(photos), str(target)) == before
-    assert len(list(target.rglob("*.jpg"))) + left == 1504
+    assert len(list(target.rglob("*.jpg"))) + left == 704
     with acting(command, photos, target) as daemon:
         daemon.wait_for(lambda: len(os.listdir(photos)) == 5, 60)
         daemon.leave()
-    assert len(list(target.rglob("*.jpg"))) == 1499
+    assert len(list(target.rglob("*.jpg"))) == 699
 
 
 def test_reads_its_configuration_again(command: Command, photos: Path, target: Path, tmp_path: Path) -> None:

@@ -16,6 +16,12 @@ from workers import RedisServer, Worker, running
 pytestmark = pytest.mark.redis
 
 
+class Agent(Daemon):
+    """A daemon with workers."""
+
+    name = "agent"
+
+
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of this test alone."""
@@ -39,10 +45,9 @@ def test_the_agent_uses_workers_as_they_come_and_go(tmp_path: Path, photos: Path
     """A copy that came is moved, whoever described it; workers that went are told of, and used again when back."""
     command = Command(tmp_path / "home")
     # So much memory is never left: the machine is strained, whatever the mode "auto" measures.
-    agent = Daemon(
+    agent = Agent(
         command,
         photos,
-        name="agent",
         remote__broker_url=redis.url,
         remote__min_memory="1000TB",
         remote__timeout="2s",

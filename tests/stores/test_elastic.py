@@ -349,6 +349,17 @@ def test_a_listing_outlives_its_view(client: Elasticsearch, open_store: Open, mo
         client.search(pit={"id": views[-1]})
 
 
+@needs_server
+def test_the_next_store_sees_what_was_written(client: Elasticsearch, index: str, open_store: Open) -> None:
+    """Without waiting for the server to make it searchable by itself, which never happens here."""
+    open_store().close()
+    client.indices.put_settings(index=f"{index}-*", settings={"index.refresh_interval": "-1"})
+    store, new = open_store(), record("/a/1")
+    store.put([new])
+    store.close()
+    assert list(open_store().holders([new.file.content])) == [new.file]
+
+
 # Failures
 
 
