@@ -16,8 +16,11 @@ from typing import Any, Final
 
 import elastic_server
 
-PYTHON: Final = "docker.io/library/python:3.13-slim-trixie"
-SERVER: Final = f"docker.elastic.co/elasticsearch/elasticsearch:{elastic_server.VERSION}"
+_OFFICIAL = "docker" + ".io/library"  # what engines put before the name of an official image
+PYTHON: Final = f"{_OFFICIAL}/python:3.13-slim-trixie"
+SERVER: Final = f"{_OFFICIAL}/elasticsearch:{elastic_server.VERSION}"
+QUEUE: Final = f"{_OFFICIAL}/redis:7-bookworm"
+IMAGE: Final = f"{_OFFICIAL}/py-image-dedup:3"
 
 _TOOLS = ("aardvark-dns", "buildah", "debootstrap", "iptables", "netavark", "podman", "runc")
 _COMPOSE = "github.com/docker/compose/v2@v2.40.3"
@@ -79,6 +82,14 @@ def prepare(cache: Path) -> None:
     have = run("buildah", "images", "--format", "{{.Name}}:{{.Tag}}").split()
     if PYTHON not in have:
         _commit(PYTHON, {cache / "root": "0:0"}, ["--cmd", "python3"])
+    if QUEUE not in have:
+        with_redis = cache / "root-redis"
+        if not with_redis.exists():
+            run("cp", "-a", cache / "root", cache / "root-redis.part")
+            run("chroot", cache / "root-redis.part", "apt-get", "install", "-y", "-qq", "redis-server")
+            (cache / "root-redis.part/data").mkdir()
+            (cache / "root-redis.part").rename(with_redis)
+        _commit(QUEUE, {with_redis: "0:0"}, ["--workingdir", "/data", "--cmd", "redis-server"])
     if SERVER not in have:
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             files = _server_files(Path(folder))

@@ -21,6 +21,7 @@ from command import Command
 from containers import FOLDER, ROOT, services
 from elastic_server import ElasticServer, find_java
 from programs import need
+from workers import RedisServer, Worker, running
 
 from py_image_dedup.config.table import ENTRIES
 from py_image_dedup.config.values import variable
@@ -72,11 +73,15 @@ def test_the_stack_is_valid_once_it_is_filled_in(tmp_path: Path, stack: str) -> 
     (tmp_path / ".env").write_text(example)
     empty = compose(tmp_path, stack, "config", "--quiet")
     (tmp_path / ".env").write_text(example.replace("ELASTIC_PASSWORD=", "ELASTIC_PASSWORD=secret"))
+    half = compose(tmp_path, stack, "config", "--quiet")
+    (tmp_path / ".env").write_text(re.sub(r"(PASSWORD)=$", r"\1=secret", example, flags=re.MULTILINE))
     full = compose(tmp_path, stack, "config", "--quiet")
     wrong = compose(tmp_path, stack.replace("mem_limit", "memory_limit"), "config", "--quiet")
 
     assert empty.returncode != 0
     assert "set it in .env" in empty.stderr
+    assert half.returncode != 0
+    assert "REDIS_PASSWORD" in half.stderr
     assert (full.returncode, full.stderr) == (0, "")
     assert "memory_limit" in wrong.stderr
 
@@ -90,11 +95,12 @@ def test_every_service_is_watched_limited_and_restarted(name: str) -> None:
 
 
 def test_nothing_is_offered_beyond_this_machine() -> None:
-    """Elasticsearch is on an inner network only; what is published is on the loopback address."""
+    """Elasticsearch and Redis are on an inner network only; what is published is on the loopback address."""
     published = {name: service.get("ports", []) for name, service in services().items()}
 
-    assert published["elasticsearch"] == []
-    assert services()["elasticsearch"]["networks"] == ["backend"]
+    for name in ("elasticsearch", "redis", "worker"):
+        assert published[name] == []
+        assert services()[name]["networks"] == ["backend"]
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
@@ -168,6 +174,43 @@ def test_the_program_finds_the_server_by_the_environment_of_the_stack(
     assert (right.code, right.groups()) == (0, [{"a.jpg", "b.jpg"}])
     assert wrong.code == 4
     assert server.ask("GET", "/images-files/_count")["count"] == 2
+
+
+# Redis and the worker
+
+
+@pytest.mark.redis
+def test_redis_and_the_worker_run_as_the_stack_says(tmp_path: Path, command: Command) -> None:
+    """Their commands and health checks, with the password that docker-compose.yml gives them."""
+    password = {"REDIS_PASSWORD": "s3cret"}
+    redis, worker = services()["redis"], services()["worker"]
+    words = containers.filled(redis["command"], **password).split()
+    assert (words[0], words[1:3]) == ("redis-server", ["--requirepass", "s3cret"])
+    server = RedisServer(tmp_path / "redis", *words[1:])
+    server.start()
+
+    def is_healthy(password: str) -> bool:
+        check = str(redis["healthcheck"]["test"]).replace("redis-cli", f"redis-cli -p {server.port}")
+        given = {"PATH": os.environ["PATH"], "REDISCLI_AUTH": password}
+        return subprocess.run(["sh", "-c", check], env=given, check=False, capture_output=True).returncode == 0
+
+    try:
+        assert is_healthy("s3cret")
+        assert not is_healthy("another")
+        url = containers.filled(next(iter(worker["environment"].values())), **password)
+        assert url == containers.filled(services()["daemon"]["environment"][f"{PREFIX}REMOTE_BROKER_URL"], **password)
+        url = url.replace("redis:6379", f"127.0.0.1:{server.port}")
+        check = worker["healthcheck"]["test"].split()[1:]
+        nobody = command.run(*check, **{f"{PREFIX}REMOTE_BROKER_URL": url, "PYTHONWARNINGS": ""})
+        with running(Worker(tmp_path / "worker", url)):
+            somebody = command.run(*check, **{f"{PREFIX}REMOTE_BROKER_URL": url, "PYTHONWARNINGS": ""})
+        stranger = url.replace("s3cret", "wrong")
+        refused = command.run(*check, **{f"{PREFIX}REMOTE_BROKER_URL": stranger, "PYTHONWARNINGS": ""})
+    finally:
+        server.stop()
+    assert (nobody.code, "no worker answered within 10 s" in nobody.err) == (4, True)
+    assert (somebody.code, somebody.out) == (0, "A worker answers.\n")
+    assert (refused.code, "remote.broker_url" in refused.err) == (4, True)
 
 
 # The log of the last build

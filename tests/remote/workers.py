@@ -44,7 +44,7 @@ class RedisServer:
         try:
             return bool(self.client.ping())
         except redis.AuthenticationError:
-            return True
+            return True  # it is there, and wants a password
         except redis.RedisError:
             return False
 
