@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -202,7 +203,9 @@ def test_redis_and_the_worker_run_as_the_stack_says(tmp_path: Path, command: Com
         url = url.replace("redis:6379", f"127.0.0.1:{server.port}")
         check = worker["healthcheck"]["test"].split()[1:]
         nobody = command.run(*check, **{f"{PREFIX}REMOTE_BROKER_URL": url, "PYTHONWARNINGS": ""})
-        with running(Worker(tmp_path / "worker", url)):
+        # As in the image, whose configuration names folders that this container has not.
+        shutil.copy(FOLDER / "py_image_dedup.yaml", tmp_path / "py_image_dedup.yaml")
+        with running(Worker(tmp_path / "worker", url, XDG_CONFIG_HOME=str(tmp_path))):
             somebody = command.run(*check, **{f"{PREFIX}REMOTE_BROKER_URL": url, "PYTHONWARNINGS": ""})
         stranger = url.replace("s3cret", "wrong")
         refused = command.run(*check, **{f"{PREFIX}REMOTE_BROKER_URL": stranger, "PYTHONWARNINGS": ""})

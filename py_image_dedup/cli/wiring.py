@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
@@ -76,7 +76,12 @@ def load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -
 
 
 def load_silently(
-    *, folders: tuple[str, ...], config_file: str | None, defaults: Mapping[str, str] | None = None, **options: Any
+    *,
+    folders: tuple[str, ...],
+    config_file: str | None,
+    defaults: Mapping[str, str] | None = None,
+    leave_out: Collection[str] = (),
+    **options: Any,
 ) -> Loaded:
     """Read the settings, with the options of the command line above all else."""
     from py_image_dedup.config import Override, load_settings
@@ -89,7 +94,7 @@ def load_silently(
     if folders:
         overrides["analysis.source_directories"] = Override("FOLDER", list(folders))
         overrides["analysis.across_dirs"] = Override(option="FOLDER", value=True)
-    return load_settings(config_file=config_file, overrides=overrides, defaults=defaults or {})
+    return load_settings(config_file=config_file, overrides=overrides, defaults=defaults or {}, leave_out=leave_out)
 
 
 @dataclass(frozen=True, slots=True)

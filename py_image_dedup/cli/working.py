@@ -22,8 +22,9 @@ def worker(config_file: str | None, processes: int | None, *, check: bool) -> No
     analysis.max_megapixels and analysis.max_file_size.
     """
     from py_image_dedup.cli.wiring import load
+    from py_image_dedup.config import FOLDERS
 
-    settings = load(folders=(), config_file=config_file).settings
+    settings = load(folders=(), config_file=config_file, leave_out=FOLDERS).settings
     broker = broker_module()
     if check:
         from py_image_dedup.remote import checking

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from py_image_dedup.config import values as v
 from py_image_dedup.config.entry import Entry
@@ -34,6 +34,7 @@ from py_image_dedup.errors import ConfigError, RootError
 
 __all__ = [
     "ENTRIES",
+    "FOLDERS",
     "PRESETS",
     "RULE_NAMES",
     "AnalysisSettings",
@@ -53,18 +54,27 @@ __all__ = [
 
 T = TypeVar("T")
 
+FOLDERS: Final = (
+    "analysis.source_directories",
+    "deduplication.action",
+    "deduplication.duplicates_target_directory",
+    "deduplication.protected_directories",
+)
+"""What a machine without pictures has no use for, even if a file that it shares with others names it."""
+
 
 def load_settings(
     *,
     config_file: str | None = None,
     overrides: Mapping[str, Override] = MappingProxyType({}),
     defaults: Mapping[str, str] = MappingProxyType({}),
+    leave_out: Collection[str] = (),
     environ: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read, check and freeze the settings: command line over environment over YAML over defaults.
 
     ``overrides`` holds by dotted key what the command line gave (None and empty lists count as not given), ``defaults``
-    those that are others for this command.
+    those that are others for this command.  What is written for the keys to ``leave_out`` is not even read.
     ``environ`` is the process's own unless given.  Raises :class:`ConfigError` or :class:`RootError`.
     """
     from py_image_dedup.config.sources import gather  # noqa: PLC0415 - who only needs the classes need not load it
@@ -73,6 +83,7 @@ def load_settings(
     written = gather([entry.key for entry in ENTRIES], config_file=config_file, environ=environ, overrides=overrides)
     machine = {**_machine_defaults(environ), **defaults}
     given = {e.key: written.given.get(e.key) or _default(e, machine) for e in ENTRIES}
+    given |= {e.key: _default(e, machine) for e in ENTRIES if e.key in leave_out}
     _apply_preset(given)
     values = {e.key: _read(e, given[e.key]) for e in ENTRIES}
     sources = {key: one.source for key, one in given.items()}

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from py_image_dedup.analysis import Decoder
-from py_image_dedup.config import Settings, load_settings
+from py_image_dedup.config import FOLDERS, Settings, load_settings
 from py_image_dedup.errors import NotNow, PictureError
 from py_image_dedup.remote import message
 from py_image_dedup.remote.broker import TASK, Bytes, addresses_of, cost_of, make_app
@@ -58,5 +58,5 @@ def make_worker(settings: Settings) -> Celery:
 def __getattr__(name: str) -> Celery:
     """Make the application when Celery's own command looks for it."""
     if name == "app":
-        return make_worker(load_settings().settings)
+        return make_worker(load_settings(leave_out=FOLDERS).settings)
     raise AttributeError(name)
