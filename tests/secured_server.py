@@ -48,7 +48,7 @@ class SecuredServer(ElasticServer):
         )
         self.url = f"https://127.0.0.1:{self.port}"
         self.authority = self.config / "authority.pem"
-        _make_certificates(self.config)
+        make_certificates(self.config)
         (self.config / "roles.yml").write_text(_ROLES)
         for user, role in (("admin", "superuser"), ("reader", "reading")):
             self._make_user(user, role)
@@ -83,7 +83,7 @@ class SecuredServer(ElasticServer):
         )
 
 
-def _make_certificates(folder: Path) -> None:
+def make_certificates(folder: Path) -> None:
     """Make an authority, and a certificate of this machine's loopback address that it signed."""
     new = ("req", "-newkey", "rsa:2048", "-nodes", "-subj")
     _openssl(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import sqlite3
 import threading
@@ -14,11 +15,15 @@ from typing import Any
 
 import pictures
 import pytest
+import redis as redis_client
 from command import Command, Finished
 from PIL import Image
+from secured_server import make_certificates
 from workers import PROGRAM, RedisServer, Worker, running, wait_until
 
 pytestmark = pytest.mark.redis
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +280,66 @@ def test_a_forged_answer(tmp_path: Path, redis: RedisServer, album: Path, local:
         forger.join()
     assert records == local
     assert not marker.exists()
+
+
+def documented_user() -> list[str]:
+    """Return the line of docs/agent.md that limits a user of Redis, as options of the server."""
+    text = (ROOT / "docs/agent.md").read_text(encoding="utf-8")
+    line = re.search(r"printf '(user default off)\\n(user dedup on [^\\']*)\\n'", text)
+    assert line
+    return [word for one in line.groups() for word in ("--user", *one.split()[1:])]
+
+
+def test_a_user_limited_to_our_keys_is_enough(tmp_path: Path, album: Path, local: list[Any]) -> None:
+    """With exactly the rights that docs/agent.md gives; other keys are out of reach, and strangers are refused."""
+    server = RedisServer(tmp_path / "redis", *documented_user())
+    server.start()
+    url = server.url.replace("redis://", "redis://dedup:a-long-password@")
+    try:
+        with running(Worker(tmp_path / "worker", url)):
+            done, records, _ = analyse(tmp_path / "home", album, "always", url)
+        _, refused, _ = analyse(tmp_path / "stranger", album, "always", server.url)
+        client = redis_client.Redis.from_url(url)
+        with pytest.raises(redis_client.exceptions.NoPermissionError):
+            client.set("another", "x")
+    finally:
+        server.stop()
+    assert records == refused == local
+    assert done.counts["analysed_remotely"] == done.counts["decoded"]
+    assert done.err == ""
+
+
+def test_over_tls(tmp_path: Path, album: Path, local: list[Any]) -> None:
+    """With the authority's certificate in remote.ca_file; without it nobody is trusted, and nothing is sent."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    make_certificates(keys)
+    server = RedisServer(
+        tmp_path / "redis",
+        "--tls-auth-clients",
+        "no",
+        "--tls-cert-file",
+        str(keys / "node.pem"),
+        "--tls-key-file",
+        str(keys / "node.key"),
+        "--tls-ca-cert-file",
+        str(keys / "authority.pem"),
+    )
+    server.use_tls(keys / "authority.pem")
+    server.start()
+    authority = {"PY_IMAGE_DEDUP_REMOTE_CA_FILE": str(keys / "authority.pem")}
+    try:
+        with running(Worker(tmp_path / "worker", server.url, **authority)):
+            done, records, _ = analyse(
+                tmp_path / "home", album, "always", server.url, ca_file=str(keys / "authority.pem")
+            )
+            suspicious, others, _ = analyse(tmp_path / "another", album, "always", server.url)
+    finally:
+        server.stop()
+    assert records == others == local
+    assert done.counts["analysed_remotely"] == done.counts["decoded"]
+    assert suspicious.counts["analysed_remotely"] == 0
+    assert "certificate" in suspicious.err
 
 
 def test_redis_is_there() -> None:

@@ -33,6 +33,12 @@ class RedisServer:
         self.client = redis.Redis.from_url(self.url, socket_timeout=5)
         self.process: subprocess.Popen[bytes] | None = None
 
+    def use_tls(self, authority: Path) -> None:
+        """Offer TLS and nothing else."""
+        self.url = self.url.replace("redis:", "rediss:")
+        self.client = redis.Redis.from_url(self.url, socket_timeout=5, ssl_ca_certs=str(authority))
+        self.options = ("--tls-port", str(self.port), "--port", "0", *self.options)
+
     def start(self) -> None:
         assert PROGRAM, "redis-server is not installed"
         command = [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
