@@ -89,7 +89,7 @@ def make_app(addresses: Addresses, cost: Cost = Cost()) -> celery.Celery:
         worker_max_memory_per_child=cost.kilobytes,
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
-        broker_transport_options=_redis_options(addresses.broker) | {"global_keyprefix": PREFIX},
+        broker_transport_options=_transport_options(addresses.broker),
         result_backend_transport_options={
             "global_keyprefix": PREFIX,
             "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "timeout": _PATIENCE},
@@ -101,11 +101,19 @@ def make_app(addresses: Addresses, cost: Cost = Cost()) -> celery.Celery:
     return app
 
 
-def _redis_options(url: str) -> Data:
+def _transport_options(url: str) -> Data:
     if not url.startswith("redis"):
         return {}
-    # Without the last two a worker's death would be noticed only by every hundredth second's look.
-    return {"visibility_timeout": _SENT_AGAIN_AFTER, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+    # Without the intervals a worker's death would be noticed only by every hundredth second's look.
+    intervals = {"unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+    return {"global_keyprefix": PREFIX, "visibility_timeout": _SENT_AGAIN_AFTER, **intervals}
+
+
+def _impatience(url: str) -> Data:
+    """Return how long a sender waits for the broker, as the transports call it."""
+    if url.startswith("redis"):
+        return {"socket_timeout": _PATIENCE, "socket_connect_timeout": _PATIENCE}
+    return {"connect_timeout": _PATIENCE, "read_timeout": _PATIENCE, "write_timeout": _PATIENCE}
 
 
 def _encryption(addresses: Addresses) -> Data:
@@ -167,10 +175,7 @@ class Workers:
     def __init__(self, addresses: Addresses) -> None:
         self._app = make_app(addresses)
         options = self._app.conf.broker_transport_options
-        self._app.conf.broker_transport_options = options | {
-            "socket_timeout": _PATIENCE,
-            "socket_connect_timeout": _PATIENCE,
-        }
+        self._app.conf.broker_transport_options = options | _impatience(addresses.broker)
         self._bytes = Bytes(addresses)
 
     def put(self, job: Job, data: bytes) -> None:

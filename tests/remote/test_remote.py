@@ -19,7 +19,7 @@ import redis as redis_client
 from command import Command, Finished
 from PIL import Image
 from secured_server import make_certificates
-from workers import PROGRAM, RedisServer, Worker, running, wait_until
+from workers import PROGRAM, RedisServer, Worker, addresses, running, wait_until
 
 pytestmark = pytest.mark.redis
 
@@ -67,7 +67,7 @@ def analyse(home: Path, album: Path, mode: str, url: str, **settings: str) -> tu
     """Analyse in a mode; return how it ended, all records, and the seconds it took."""
     command = Command(home)
     database = home / "records.sqlite"
-    environment = {"PY_IMAGE_DEDUP_REMOTE_MODE": mode, "PY_IMAGE_DEDUP_REMOTE_BROKER_URL": url, "PYTHONWARNINGS": ""}
+    environment = {"PY_IMAGE_DEDUP_REMOTE_MODE": mode, "PYTHONWARNINGS": "", **addresses(url)}
     environment |= {f"PY_IMAGE_DEDUP_REMOTE_{name.upper()}": value for name, value in settings.items()}
     started = time.monotonic()
     done = command.run("deduplicate", album, "--dry-run", "--database", database, "-t", "2", **environment)

@@ -19,6 +19,14 @@ TESTS = Path(__file__).resolve().parent.parent
 PROGRAM = shutil.which("redis-server")
 
 
+def addresses(url: str) -> dict[str, str]:
+    """Return the settings for a Redis; jobs go over the RabbitMQ that ``RABBITMQ_URL`` names, if it names one."""
+    return {
+        "PY_IMAGE_DEDUP_REMOTE_BROKER_URL": os.environ.get("RABBITMQ_URL", url),
+        "PY_IMAGE_DEDUP_REMOTE_RESULT_URL": url,
+    }
+
+
 class RedisServer:
     """A Redis of its own below a folder; may be stopped and started again, and keeps nothing then."""
 
@@ -80,7 +88,7 @@ class Worker:
                     "PATH": os.environ["PATH"],
                     "HOME": str(folder),
                     "PYTHONPATH": f"{TESTS.parent}:{TESTS / 'remote'}",
-                    "PY_IMAGE_DEDUP_REMOTE_BROKER_URL": url,
+                    **addresses(url),
                     "OPENBLAS_NUM_THREADS": "1",
                 }
                 | environment,
