@@ -4,12 +4,14 @@ Signatures are those of bench/join.py.  A server of its own, one node on loopbac
 records in steps, up to each of the sizes.  After each step a process of its own asks the store for
 
 - `load`: nothing, but writes the records of this step, as analysing does; then
+- `near`: what is near to 4,000 contents, after 2,000 others that warm the server up; also, from --graph-from contents
+  on, after the server has built its graph (`graph` tells how long that takes: the search works meanwhile, only
+  slower), and
 - `all`: every pair within the distance,
-- `near`: what is near to 1,000 contents; also, from --graph-from contents on, after the server has built its graph
-  (`graph` tells how long that takes: the search works meanwhile, only slower),
 
 and tells the client's CPU and wall seconds, and its highest memory, and the CPU seconds of the server's processes.
-Recall is against comparing with all rows.  With --quick nothing but a trial of a minute.
+Recall is against comparing with all rows; that of `near` counts each content itself as one to be found, by the server
+alone.  With --quick nothing but a trial of a minute.
 
 Prints a table, writes DIR/elastic.json.  Exit code 1 if `all` misses a pair or anything has one too many.
 """
@@ -27,6 +29,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import skimage
 from elasticsearch import Elasticsearch
 
@@ -35,13 +38,14 @@ sys.path[:0] = [ROOT, os.path.join(ROOT, "tests")]  # the server is that of the 
 
 from elastic_server import ElasticServer  # noqa: E402
 
-from bench.join import batches, brute_force, cached_signatures, name_of, new_rows, peak_megabytes  # noqa: E402
+from bench.join import batches, brute_force, cached_signatures, name_of, peak_megabytes  # noqa: E402
 from py_image_dedup.model import Turn  # noqa: E402
 from py_image_dedup.signature import Signature  # noqa: E402
 from py_image_dedup.stores.elastic import ElasticStore  # noqa: E402
 
 _INDEX = "bench"
-_SAMPLED = 1_000
+_SAMPLED = 4_000
+_WARMING = 2_000
 
 Figures = dict[str, Any]
 
@@ -92,19 +96,19 @@ def measured(server: ElasticServer, signatures: Signature, arguments: argparse.N
                 answer = child(what, server.url, start, size, within)
             found = {(int(a), int(b)) for a, b in answer.pop("pairs")}
             row = {"asked": what, "contents": size, "within": within, **answer, **cost}
-            row |= checked(found, signatures[:size], within) if what != "load" else {}
+            row |= checked(found, signatures[:size], within, alone=what == "near") if what != "load" else {}
             print(row, file=sys.stderr)
             return row
 
         loaded = run("load", 0.0)
         yield loaded | {"per s": round((size - before) / loaded["wall s"])}
-        yield run("all", max(arguments.within))
         yield from asked(run, arguments.within, "near")
         if size >= arguments.graph_from:
             with charged(server) as cost:
                 build_graph(server.url)
             yield {"asked": "graph", "contents": size, **cost}
             yield from asked(run, arguments.within, "near")
+        yield run("all", max(arguments.within))
         before = size
 
 
@@ -112,7 +116,7 @@ def asked(run: Callable[[str, float], Figures], distances: list[float], what: st
     """Ask once at each distance."""
     for within in distances:
         row = run(what, within)
-        yield row | {"per s": round(_SAMPLED / row["wall s"])}
+        yield row | {"per s": round(min(_SAMPLED, row["contents"]) / row["wall s"])}
 
 
 def child(what: str, url: str, start: int, size: int, within: float) -> Figures:
@@ -143,14 +147,26 @@ def measure(what: str, url: str, signatures: Signature, rows: range, within: flo
     else:
         contents = [name_of(row) for row in range(rows.stop)]
         row_of = {name: row for row, name in enumerate(contents)}
-        near = [contents[row] for row in new_rows(rows.stop)]
+        some, others = sampled(rows.stop)
+        near = [contents[row] for row in some]
+        if what == "near":
+            list(store.near([contents[row] for row in others], within=within))
         with timed():
             found = list(store.similar(contents, within=within) if what == "all" else store.near(near, within=within))
         pairs = [sorted((row_of[match.a], row_of[match.b])) for match in found]
+        if what == "near":  # what is asked about counts as found; whether the server's search alone finds it:
+            search = store._neighbours  # noqa: SLF001
+            pairs += [[row, row] for row in some if contents[row] in search(signatures[[row]], within)]
     json.dump(
         {"client CPU s": round(cpu, 2), "wall s": round(wall, 2), "client MB": peak_megabytes(), "pairs": pairs},
         sys.stdout,
     )
+
+
+def sampled(size: int) -> tuple[list[int], list[int]]:
+    """Return rows to be looked up, and others that warm the server up."""
+    rows = np.random.default_rng(0).permutation(size)[: _SAMPLED + _WARMING].tolist()
+    return rows[:_SAMPLED], rows[_SAMPLED:]
 
 
 def _own_cpu() -> float:
@@ -174,10 +190,14 @@ def charged(server: ElasticServer) -> Iterator[Figures]:
     cost |= {"server CPU s": round(server.cpu_seconds() - cpu, 2), "took s": round(time.monotonic() - started, 1)}
 
 
-def checked(found: set[tuple[int, int]], signatures: Signature, within: float) -> Figures:
-    """Compare rows with all others the slow way; tell what share of their pairs was found, and what was none."""
-    rows = new_rows(len(signatures))[:_SAMPLED]
+def checked(found: set[tuple[int, int]], signatures: Signature, within: float, *, alone: bool) -> Figures:
+    """Compare rows with all others the slow way; tell what share of their pairs was found, and what was none.
+
+    `alone`: each row is to be found itself, too.
+    """
+    rows, _ = sampled(len(signatures))
     expected = set(brute_force(signatures, rows, within, [Turn.UPRIGHT]))
+    expected |= {(row, row) for row in rows if alone and signatures[row].any()}
     of_rows = set(rows)
     mine = {pair for pair in found if of_rows & set(pair)}
     return {
