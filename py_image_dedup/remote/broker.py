@@ -47,14 +47,6 @@ class Addresses:
     ca_file: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What one job may cost a worker: seconds, and kilobytes of memory after which its process is renewed."""
-
-    seconds: int = 30
-    kilobytes: int = 1_000_000
-
-
 def addresses_of(remote: RemoteSettings) -> Addresses:
     """Return what the settings say; raises :class:`ConfigError` if they name no broker."""
     if remote.broker_url is None or remote.result_url is None:
@@ -62,12 +54,7 @@ def addresses_of(remote: RemoteSettings) -> Addresses:
     return Addresses(broker=remote.broker_url, results=remote.result_url, ca_file=remote.ca_file)
 
 
-def cost_of(remote: RemoteSettings) -> Cost:
-    """Return what the settings allow one job to take."""
-    return Cost(seconds=round(remote.time_limit.total_seconds()), kilobytes=remote.memory_limit // 1024)
-
-
-def make_app(addresses: Addresses, cost: Cost = Cost()) -> celery.Celery:
+def make_app(addresses: Addresses) -> celery.Celery:
     """Return the Celery application that senders and workers share."""
     app = celery.Celery(QUEUE, broker=addresses.broker, backend=addresses.results)
     app.conf.update(
@@ -83,10 +70,7 @@ def make_app(addresses: Addresses, cost: Cost = Cost()) -> celery.Celery:
         task_acks_late=True,
         task_acks_on_failure_or_timeout=True,
         task_reject_on_worker_lost=False,
-        task_time_limit=cost.seconds,
-        task_soft_time_limit=max(1, cost.seconds - 5),
         worker_prefetch_multiplier=1,
-        worker_max_memory_per_child=cost.kilobytes,
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options=_transport_options(addresses.broker),
@@ -159,11 +143,6 @@ class Bytes:
         with translated():
             self._redis.delete(f"{PREFIX}bytes:{key}")
 
-    def waiting(self) -> int:
-        """Return how many jobs wait for a worker; 0 where another broker than Redis holds them."""
-        with translated():
-            return int(self._redis.llen(f"{PREFIX}{QUEUE}"))
-
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
@@ -214,10 +193,6 @@ class Workers:
         self._bytes.remove(job.key)
         with translated():
             self._app.backend.delete(self._app.backend.get_key_for_task(job.key))
-
-    def waiting(self) -> int:
-        """Return how many jobs wait for a worker."""
-        return self._bytes.waiting()
 
     def close(self) -> None:
         """Close all connections."""
