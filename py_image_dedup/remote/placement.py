@@ -69,34 +69,21 @@ class Strain:
 
 @dataclass(slots=True)
 class _Side:
-    """What is known of one side: how many pictures it has, their bytes, and what one byte of each kind takes."""
+    """What is known of one side.
+
+    ``slots``: how many pictures of a kind that is new to it are tried at the same time.  ``pictures``: it has now.
+    ``paces``: seconds that a byte of each kind takes.  ``used``: when a picture last went there.
+    """
 
     slots: int
     pictures: int = 0
     paces: dict[str, float] = field(default_factory=dict)
     used: float = float("-inf")
 
-    def expected(self, kind: str, size: int) -> float:
-        """Return in how many seconds another picture of a known kind would be done."""
-        return self.paces[kind] * size * (1 + self.pictures / self.slots)
 
-    def learn(self, kind: str, size: int, seconds: float) -> None:
-        pace = seconds / max(1, size)
-        before = self.paces.get(kind)
-        self.paces[kind] = pace if before is None else before + _NEW * (pace - before)
-
-
-@dataclass(slots=True)
-class _Link:
-    """How fast bytes leave, and how many wait for it."""
-
-    waiting: int = 0
-    seconds_per_byte: float = 0.0
-
-    def learn(self, size: int, seconds: float) -> None:
-        pace = seconds / max(1, size)
-        before = self.seconds_per_byte
-        self.seconds_per_byte = pace if not before else before + _NEW * (pace - before)
+def _blend(before: float | None, newest: float) -> float:
+    """Return a mean in which what is long ago counts less and less."""
+    return newest if before is None else before + _NEW * (newest - before)
 
 
 class Placement:
@@ -106,10 +93,10 @@ class Placement:
         """`slots`: pictures decoded here at the same time."""
         self._always = always
         self._clock = clock
-        self._here = _Side(slots)
-        self._there = _Side(1)  # how many workers there are shows in how long they take
-        self._sides = {Where.HERE: self._here, Where.THERE: self._there}
-        self._link = _Link()
+        # How many workers there are shows in how long they take.
+        self._sides = {Where.HERE: _Side(slots), Where.THERE: _Side(1)}
+        self._leaving = 0  # bytes
+        self._line: float | None = None  # seconds per byte
         self._pause = _FIRST_PAUSE
         self._again = float("-inf")
         self._on_trial = False
@@ -139,16 +126,20 @@ class Placement:
         for where, side in self._sides.items():
             if kind not in side.paces and side.pictures < side.slots:
                 return where
-        if kind not in self._here.paces or kind not in self._there.paces:
-            known = [where for where, side in self._sides.items() if kind in side.paces]
+        known = [where for where, side in self._sides.items() if kind in side.paces]
+        if len(known) < len(self._sides):
             return known[0] if known else None
-        here = self._here.expected(kind, size)
-        link = (self._link.waiting + size) * self._link.seconds_per_byte
-        there = link + self._there.paces[kind] * size
-        where, other = (Where.HERE, Where.THERE) if here <= there else (Where.THERE, Where.HERE)
-        if now - self._sides[other].used > _SEE_AGAIN:
-            return other
-        return where
+        where = min(known, key=lambda where: self._seconds(where, kind, size))
+        other = Where.THERE if where is Where.HERE else Where.HERE
+        return other if now - self._sides[other].used > _SEE_AGAIN else where
+
+    def _seconds(self, where: Where, kind: str, size: int) -> float:
+        """Return in how many seconds one more picture would be done, of a kind that the side knows."""
+        side = self._sides[where]
+        work = side.paces[kind] * size
+        if where is Where.HERE:
+            return work * (1 + side.pictures / side.slots)
+        return work + (self._leaving + size) * (self._line or 0.0)
 
     def began(self, where: Where) -> None:
         """Take note that a picture goes there."""
@@ -160,13 +151,13 @@ class Placement:
 
     def queued(self, size: int) -> None:
         """Take note that so many bytes wait to leave."""
-        self._link.waiting += size
+        self._leaving += size
 
     def left(self, size: int, seconds: float | None) -> None:
         """Take note that they left, `seconds` after the line was free for them; None if they could not."""
-        self._link.waiting -= size
+        self._leaving -= size
         if seconds is not None:
-            self._link.learn(size, seconds)
+            self._line = _blend(self._line, seconds / max(1, size))
 
     def ended(self, where: Where, kind: str, size: int, seconds: float | None) -> None:
         """Take note that a picture is done; `seconds` of work, or from sent to answered; None if it failed."""
@@ -175,7 +166,7 @@ class Placement:
         if where is Where.THERE:
             self._on_trial = False
         if seconds is not None:
-            side.learn(kind, size, seconds)
+            side.paces[kind] = _blend(side.paces.get(kind), seconds / max(1, size))
             if where is Where.THERE:
                 self.away, self._pause = "", _FIRST_PAUSE
 
