@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pictures
@@ -20,15 +18,6 @@ class Agent(Daemon):
     """A daemon with workers."""
 
     name = "agent"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of this test alone."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -35,15 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server.stop()
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of this test alone."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop(signal.SIGKILL)
-
-
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures of several formats, a copy, and files that are none."""
@@ -127,6 +118,13 @@ def test_without_a_broker_all_is_done_here(tmp_path: Path, album: Path, local: l
     assert records == local
     assert done.err.count("Pictures are described on this machine: no way to the workers") == 1
     assert seconds < 60
+
+
+def test_what_analyses_nothing_asks_for_no_broker(tmp_path: Path, album: Path) -> None:
+    """Explaining two pictures goes without one, whatever the mode."""
+    command = Command(tmp_path)
+    done = command.run("explain", album / "1.jpeg", album / "copy.jpg", PY_IMAGE_DEDUP_REMOTE_MODE="always")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_without_workers_all_is_done_here(tmp_path: Path, redis: RedisServer, album: Path, local: list[Any]) -> None:
