@@ -63,10 +63,7 @@ class HereOrThere:
         feel: Callable[[], Readings],
         changed: Callable[[str, str], None],
     ) -> None:
-        """Begin to wait for answers.
-
-        `changed` hears where pictures go ("here", "there", "both") and why, at first and when that changes.
-        """
+        """Tell `changed` where pictures go ("here", "there", "both") and why, at first and when that changes."""
         self.under_way = terms.under_way
         self.elsewhere = 0
         self._here = here
