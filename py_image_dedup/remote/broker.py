@@ -28,8 +28,8 @@ PREFIX: Final = "py-image-dedup:"
 """Of every key in Redis, so that a user of it can be limited to them."""
 
 _PATIENCE = 3  # seconds that connecting, or one command, may take where a picture waits for it
-_KEPT = 600  # seconds that bytes and answers stay in Redis when nobody fetches them
-_SENT_AGAIN_AFTER = 60  # seconds after which a job of a worker that vanished is given to another
+_KEPT = 600  # seconds that answers stay in Redis when nobody fetches them
+_SENT_AGAIN_AFTER = 24 * 3600  # seconds after which Redis gives a job of a worker that vanished to another
 
 
 class BrokerError(DedupError):
@@ -88,9 +88,9 @@ def make_app(addresses: Addresses) -> celery.Celery:
 def _transport_options(url: str) -> Data:
     if not url.startswith("redis"):
         return {}
-    # Without the intervals a worker's death would be noticed only by every hundredth second's look.
-    intervals = {"unacked_restore_interval": 1, "unacked_restore_throttle": 1}
-    return {"global_keyprefix": PREFIX, "visibility_timeout": _SENT_AGAIN_AFTER, **intervals}
+    # One worker sees by its own clock how long another has had a job: were the time short, two whose clocks differ
+    # would do the same work.  Whoever sent it loses patience much sooner.
+    return {"global_keyprefix": PREFIX, "visibility_timeout": _SENT_AGAIN_AFTER}
 
 
 def _impatience(url: str) -> Data:
@@ -125,10 +125,10 @@ class Bytes:
             **secured,
         )
 
-    def put(self, key: str, data: bytes) -> None:
-        """Store bytes; they vanish by themselves in the end."""
+    def put(self, key: str, data: bytes, *, seconds: float) -> None:
+        """Store bytes; after so many seconds they vanish by themselves."""
         with translated():
-            self._redis.set(f"{PREFIX}bytes:{key}", data, ex=_KEPT)
+            self._redis.set(f"{PREFIX}bytes:{key}", data, px=round(1000 * seconds))
 
     def get(self, key: str, *, size: int) -> bytes | None:
         """Return the bytes; None if they are gone, or more or less than `size`."""
@@ -157,18 +157,20 @@ class Workers:
         self._app.conf.broker_transport_options = options | _impatience(addresses.broker)
         self._bytes = Bytes(addresses)
 
-    def put(self, job: Job, data: bytes) -> None:
-        """Store the bytes of a job."""
-        self._bytes.put(job.key, data)
+    def put(self, job: Job, data: bytes, *, seconds: float) -> None:
+        """Store the bytes of a job; after so many seconds no worker can begin with it any more.
 
-    def ask(self, job: Job, *, expires: float) -> None:
-        """Send a job whose bytes are stored; after `expires` seconds no worker begins with it any more."""
+        Celery could tell when a job expires, but by the clock of this machine, and workers would read it by theirs.
+        """
+        self._bytes.put(job.key, data, seconds=seconds)
+
+    def ask(self, job: Job) -> None:
+        """Send a job whose bytes are stored."""
         with translated():
             self._app.send_task(
                 TASK,
                 args=[job.as_data()],
                 task_id=job.key,
-                expires=expires,
                 retry=True,
                 retry_policy={"max_retries": 1, "interval_start": 0.2},
             )

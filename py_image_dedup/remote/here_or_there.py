@@ -196,8 +196,8 @@ class HereOrThere:
                 if self._placement.failures > failures:  # of those before it in the line
                     raise BrokerError(self._placement.away)
                 started = time.monotonic()
-                self._mail.put(job, data)
-                self._mail.ask(job, expires=self._terms.timeout)
+                self._mail.put(job, data, seconds=self._terms.timeout)
+                self._mail.ask(job)
                 seconds = time.monotonic() - started
         finally:
             with self._lock:

@@ -16,10 +16,10 @@ _LOOK_EVERY = 0.02  # seconds; one question for all that are waited for
 class Mail(Protocol):
     """What :class:`~py_image_dedup.remote.broker.Workers` does."""
 
-    def put(self, job: Job, data: bytes) -> None:
-        """Store the bytes of a job."""
+    def put(self, job: Job, data: bytes, *, seconds: float) -> None:
+        """Store the bytes of a job for so many seconds."""
 
-    def ask(self, job: Job, *, expires: float) -> None:
+    def ask(self, job: Job) -> None:
         """Send a job."""
 
     def answers(self, keys: list[str]) -> Any:
