@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -42,6 +42,8 @@ class RedisServer:
         self.url = f"redis://{host}:{self.port}/0"
         self.client = redis.Redis.from_url(self.url, socket_timeout=5)
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []
+        """A command that runs the server, such as on another core."""
 
     def use_tls(self, authority: Path) -> None:
         """Offer TLS and nothing else."""
@@ -51,7 +53,7 @@ class RedisServer:
 
     def start(self) -> None:
         assert PROGRAM, "redis-server is not installed"
-        command = [PROGRAM, "--port", str(self.port), "--save", "", "--dir", str(self.folder)]
+        command = [*self.prefix, PROGRAM, "--port", str(self.port), "--save", "", "--dir", str(self.folder)]
         with open(self.folder / "redis.log", "ab") as log:
             self.process = subprocess.Popen([*command, *self.options], stdout=log, stderr=log)
         wait_until(self._answers)
@@ -74,7 +76,9 @@ class RedisServer:
 class Worker:
     """``py-image-dedup worker``, or the same by Celery's command with a module that `wraps` it."""
 
-    def __init__(self, folder: Path, url: str, *, wraps: str = "", **environment: str) -> None:
+    def __init__(
+        self, folder: Path, url: str, *, wraps: str = "", prefix: Sequence[str] = (), **environment: str
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "worker.log"
         command = [sys.executable, "-m", "py_image_dedup", "worker", "-p", "2"]
@@ -82,7 +86,7 @@ class Worker:
             command = [sys.executable, "-m", "celery", "-A", wraps, "worker", "--concurrency=2", "-l", "WARNING"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                [*prefix, *command],
                 stdout=log,
                 stderr=log,
                 cwd=folder,
