@@ -7,6 +7,7 @@ import subprocess
 from typing import Self
 
 import pytest
+from programs import need
 
 
 class Line:
@@ -24,6 +25,7 @@ class Line:
         self.prefix = ["nsenter", f"--net=/run/netns/{self._name}"]
 
     def __enter__(self) -> Self:
+        need("ip", package="iproute2")
         made = subprocess.run(["ip", "netns", "add", self._name], check=False, capture_output=True, text=True)
         if made.returncode:
             pytest.skip(f"no network of its own can be made here: {made.stderr.splitlines()[0]}")

@@ -51,7 +51,7 @@ def test_the_agent_uses_workers_as_they_come_and_go(tmp_path: Path, photos: Path
     with running(Worker(tmp_path / "worker", redis.url)) as worker, agent:
         agent.wait_until_ready()
         agent.wait_for_words("Pictures are described on workers: .* MB of memory left")
-        assert agent.metric(elsewhere) == 8
+        assert (agent.metric(elsewhere), agent.metric("decoding", where="there")) == (8, 1)
         pictures.photo(3, (160, 120)).resize((120, 90)).save(photos / "small copy.jpg", quality=85)
         agent.wait_for(lambda: not (photos / "small copy.jpg").exists())
         told = command.run("agent", "status", "--config", agent.file)
@@ -61,7 +61,7 @@ def test_the_agent_uses_workers_as_they_come_and_go(tmp_path: Path, photos: Path
         come(20)
         agent.wait_for_words("Pictures are described on this machine: no worker answered within 2 s")
         agent.wait_for(lambda: agent.metric("files_decoded_total") == 10)
-        assert agent.metric(elsewhere) == 9
+        assert (agent.metric(elsewhere), agent.metric("decoding", where="here")) == (9, 1)
         with running(Worker(tmp_path / "another", redis.url)):
             number = 30
             while agent.metric(elsewhere) == 9:

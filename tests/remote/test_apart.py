@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from analysed import analyse, disturbed
-from lines import Line
-from workers import RedisServer, Worker, running, wait_until
+from analysed import analyse
+from cuts import cut_off
+from workers import RedisServer, Worker, running
 
 pytestmark = pytest.mark.redis
 
 
 def test_the_line_is_cut_for_a_while(tmp_path: Path, album: Path, local: list[Any]) -> None:
-    """What was on its way, and what comes meanwhile, is done here; afterwards the workers are used again."""
-    with Line() as line:
-        redis = RedisServer(tmp_path / "redis", host=line.near)
-        redis.start()
-
-        def cut() -> None:
-            wait_until(lambda: redis.client.keys("*bytes*"))
-            time.sleep(1)
-            line.cut()
-            time.sleep(10)
-            line.mend()
-
-        try:
-            with running(Worker(tmp_path / "worker", redis.url, wraps="poisoned", SLOW="0.2")):
-                done, records = disturbed(tmp_path / "home", album, redis.url, cut, prefix=line.prefix, timeout="2s")
-        finally:
-            redis.stop()
+    """What was on its way, and what comes meanwhile, is done here; scripts/check-long cut does it for a minute."""
+    done, records = cut_off(tmp_path, album, seconds=10, timeout="2s")
     assert records == local
-    assert 0 < done.counts["analysed_remotely"] < done.counts["decoded"]
     assert done.err.count("Pictures are described on this machine: ") == 1
 
 
