@@ -122,6 +122,7 @@ class HereOrThere:
                 self._waiting -= 1
             self._placement.began(where)
             self._tell()
+            self._lock.notify()  # where one can go, the next may be able to; to wake all would take the processor
             return where
 
     def _chosen(self, kind: str, size: int) -> Where | None:
@@ -157,7 +158,7 @@ class HereOrThere:
         with self._lock:
             self._placement.ended(where, kind, size, seconds)
             self._tell()
-            self._lock.notify_all()
+            self._lock.notify()
 
     def _there(self, content: str, data: bytes, kind: str) -> Content:
         """Send a picture and wait for its answer; one that ends the worker's process goes to another once."""

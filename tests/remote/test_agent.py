@@ -9,7 +9,7 @@ import pictures
 import pytest
 from command import Command
 from daemons import Daemon
-from workers import RedisServer, Worker, running
+from workers import RedisServer, Worker, addresses, running
 
 pytestmark = pytest.mark.redis
 
@@ -37,7 +37,8 @@ def test_the_agent_uses_workers_as_they_come_and_go(tmp_path: Path, photos: Path
     agent = Agent(
         command,
         photos,
-        remote__broker_url=redis.url,
+        remote__broker_url=addresses(redis.url)["PY_IMAGE_DEDUP_REMOTE_BROKER_URL"],
+        remote__result_url=redis.url,
         remote__min_memory="1000TB",
         remote__timeout="2s",
         dry_run="false",
