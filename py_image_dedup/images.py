@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from PIL.ImageFile import ImageFile
 
 from py_image_dedup.errors import NotNow, PictureError
 from py_image_dedup.model import CELL, Facts, Turn, View
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -78,7 +80,7 @@ _TOLD_BY_XMP: Final = {
 }
 """What metadata can tell of a photo, by the tags of EXIF and the properties of XMP that say it."""
 
-_TURNS: Final[dict[Turn, Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]]] = {
+_TURNS: Final[dict[Turn, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]]] = {
     Turn.UPRIGHT: lambda picture: picture,
     Turn.MIRRORED: np.fliplr,
     Turn.HALF: lambda picture: np.rot90(picture, 2),
@@ -162,6 +164,32 @@ def told(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: null
     return frozenset(of_exif | {kind for kind, written in _TOLD_BY_XMP.items() if written.search(text)})
 
 
+def square(
+    source: BinaryIO, side: int, *, grey: bool, max_pixels: int, reserve: Reserve = lambda _: nullcontext()
+) -> tuple[Facts, npt.NDArray[np.uint8]]:
+    """Decode a picture whole and scale it to `side` x `side` by bicubic interpolation; return its facts and pixels.
+
+    The pixels are upright, uint8, shape (side, side, 3), RGB, or (side, side, 1).  Raises as :func:`read` does.
+    """
+    with _opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
+        facts, orientation = _loaded(image)
+        small = _shrink(image, (side, side), "L" if grey else "RGB", Image.Resampling.BICUBIC)
+    return facts, turned(np.asarray(small).reshape(side, side, -1), orientation)
+
+
+def means(
+    source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: nullcontext()
+) -> tuple[Facts, npt.NDArray[np.float64]]:
+    """Decode a picture whole and return its facts and the means of red, green and blue, 0..255, float64, shape (3,).
+
+    Raises as :func:`read` does.
+    """
+    with _opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
+        facts, _ = _loaded(image)
+        counts = np.array(_shrink(image, image.size, "RGB").histogram()).reshape(3, 256)
+    return facts, (counts * np.arange(256)).sum(axis=1) / counts.sum(axis=1)
+
+
 def _says(value: object) -> bool:
     """Tell whether the value of a tag is more than a place kept free for one."""
     if isinstance(value, bytes):
@@ -178,16 +206,17 @@ def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.ui
     return [np.asarray(whole.getchannel(band).resize(size, how)) for band, (size, how) in enumerate(wanted)]
 
 
-def turned(pixels: npt.NDArray[np.uint8], turn: Turn) -> npt.NDArray[np.uint8]:
-    """Turn pixels, uint8, shape (rows, columns) or (rows, columns, 2)."""
+def turned(pixels: npt.NDArray[Scalar], turn: Turn) -> npt.NDArray[Scalar]:
+    """Turn pixels, shape (rows, columns, ...)."""
     return np.ascontiguousarray(_TURNS[turn](pixels))
 
 
 @contextmanager
-def _opened(source: BinaryIO, *, side: int, max_pixels: int, reserve: Reserve) -> Iterator[Image.Image]:
+def _opened(source: BinaryIO, *, side: int | None, max_pixels: int, reserve: Reserve) -> Iterator[Image.Image]:
     """Open a picture, refuse it if it is too large, hold memory for it, and turn what goes wrong into a reason.
 
-    `side`: how many pixels will be left of the longer side; decodes at reduced scale need less memory.
+    `side`: how many pixels will be left of the longer side, since decodes at reduced scale need less memory; None for
+    those of the whole picture.
     """
     try:
         with Image.open(source, formats=tuple(FORMATS)) as image:
@@ -245,9 +274,10 @@ def _count_scans(image: Image.Image, source: BinaryIO) -> int:
     return scans
 
 
-def _decode_cost(image: Image.Image, *, scans: int, side: int) -> int:
+def _decode_cost(image: Image.Image, *, scans: int, side: int | None) -> int:
     """Estimate the bytes that decoding takes at its peak."""
     width, height = image.size
+    side = max(image.size) if side is None else side
     if image.format in {"JPEG", "MPO"}:
         # A large one is decoded at reduced scale and keeps little; several scans keep the coefficients of all pixels.
         cost = 2 if min(image.size) >= 2 * side else 10 if image.mode == "CMYK" else 6
@@ -267,11 +297,23 @@ def _decode(image: Image.Image) -> Picture:
     if not reduced:
         stored = image.size  # some decoders turn the picture upright while they load it
     grey = np.asarray(_shrink(image, (CANONICAL_SIDE, CANONICAL_SIDE), "L"))
+    facts, orientation = _facts(image, stored, frames)
+    return Picture(facts=facts, grey=turned(grey, orientation))
+
+
+def _loaded(image: Image.Image) -> tuple[Facts, Turn]:
+    """Load a picture whole; return its facts, and the turn that brings it upright."""
+    frames = getattr(image, "n_frames", 1)
+    image.load()
+    return _facts(image, image.size, frames)
+
+
+def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Facts, Turn]:
+    """Return the facts of a loaded picture whose whole size is `stored`, and the turn that brings it upright."""
     count, orientation, taken = _exif(image)
     width, height = reversed(stored) if orientation >= 5 else stored
-    name = "JPEG" if image.format == "MPO" else str(image.format)
     facts = Facts(
-        format=name,
+        format="JPEG" if image.format == "MPO" else str(image.format),
         width=width,
         height=height,
         frames=frames,
@@ -279,10 +321,12 @@ def _decode(image: Image.Image) -> Picture:
         taken=taken,
         grey=_is_grey(image),
     )
-    return Picture(facts=facts, grey=turned(grey, Turn(orientation)))
+    return facts, Turn(orientation)
 
 
-def _shrink(image: Image.Image, side: tuple[int, int], mode: str) -> Image.Image:
+def _shrink(
+    image: Image.Image, side: tuple[int, int], mode: str, how: Image.Resampling = Image.Resampling.BILINEAR
+) -> Image.Image:
     """Scale a picture of any mode to `side`, antialiased, as "L" or "RGB"; below what is transparent lies white."""
     if image.mode in _DEEP_GREY_MODES:
         return _eight_bits(image, side).convert(mode)
@@ -290,10 +334,10 @@ def _shrink(image: Image.Image, side: tuple[int, int], mode: str) -> Image.Image
         # Pillow resizes premultiplied, so hidden colours do not shine through.
         layers = image if image.mode in {"LA", "RGBA"} else image.convert("RGBA")
         page = Image.new("RGBA", side, "white")
-        page.alpha_composite(layers.resize(side, Image.Resampling.BILINEAR).convert("RGBA"))
+        page.alpha_composite(layers.resize(side, how).convert("RGBA"))
         return page.convert(mode)
     flat = _grey(image) if mode == "L" or image.mode in {"1", "L", "LAB"} else _rgb(image)
-    return flat.resize(side, Image.Resampling.BILINEAR).convert(mode)
+    return flat.resize(side, how).convert(mode)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
