@@ -5,6 +5,7 @@ To add a format, add a line to ``FORMATS`` and a sample to its test.
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from PIL.ImageFile import ImageFile
 
 from py_image_dedup.errors import NotNow, PictureError
 from py_image_dedup.model import CELL, Facts, Turn, View
+from py_image_dedup.scans import count_scans
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -46,8 +48,6 @@ READER: Final = f"Pillow {PIL.__version__}, libheif {pillow_heif.libheif_version
 """The decoders in use; a picture that older ones could not read is tried again."""
 
 _READ_AT_ONCE = 64 << 20  # bytes handed to a decoder; in pieces of 64 kB, as is usual, a JPEG takes 2 % longer
-_MOST_SCANS = 200  # a progressive JPEG has about 10; each scan costs a pass over all pixels
-_SEGMENT_OR_END = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # JPEG markers, restarts left out
 _DEEP_GREY_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _GREY_MODES = _DEEP_GREY_MODES | {"1", "L", "LA", "La"}
 _MODE_COST: Final = {"1": 3, "L": 2, "P": 6, "I;16": 7, "RGB": 6, "I": 20, "F": 20}
@@ -190,6 +190,20 @@ def means(
     return facts, (counts * np.arange(256)).sum(axis=1) / counts.sum(axis=1)
 
 
+def jpeg(source: BinaryIO, *, side: int, max_pixels: int, reserve: Reserve = lambda _: nullcontext()) -> bytes:
+    """Return a picture as an upright JPEG that fits into a square of `side` pixels; raises as :func:`read` does."""
+    with _opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
+        image.draft("RGB", (side, side))
+        image.load()
+        scale = min(1.0, side / max(image.size))
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        small = _shrink(image, (width, height), "RGB")
+        upright = Image.fromarray(turned(np.asarray(small), Turn(_exif(image)[1])))
+    out = io.BytesIO()
+    upright.save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
 def _says(value: object) -> bool:
     """Tell whether the value of a tag is more than a place kept free for one."""
     if isinstance(value, bytes):
@@ -223,7 +237,7 @@ def _opened(source: BinaryIO, *, side: int | None, max_pixels: int, reserve: Res
             _refuse_bomb(image, max_pixels=max_pixels)
             if isinstance(image, ImageFile):
                 image.decodermaxblock = _READ_AT_ONCE
-            with reserve(_decode_cost(image, scans=_count_scans(image, source), side=side)):
+            with reserve(_decode_cost(image, scans=_scans(image, source), side=side)):
                 yield image
     except PictureError:
         raise
@@ -247,45 +261,26 @@ def _refuse_bomb(image: Image.Image, *, max_pixels: int) -> None:
         )
 
 
-def _count_scans(image: Image.Image, source: BinaryIO) -> int:
-    """Count the passes over all pixels that decoding takes: more than one for a JPEG stored in several scans.
-
-    Only what lies before the end marker counts; phones append whole films.  Raises PictureError for a flood of scans.
-    """
+def _scans(image: Image.Image, source: BinaryIO) -> int:
+    """Count the passes over all pixels that decoding takes: more than one for a JPEG stored in several scans."""
     if image.format not in {"JPEG", "MPO"}:
         return 1
-    before = source.tell()
-    source.seek(0)
-    data = source.read()
-    source.seek(before)
     all_in_one = None if image.info.get("progressive") else bytes([len(image.getbands())])
-    scans = 0
-    position = 2
-    while (marker := _SEGMENT_OR_END.search(data, position)) and marker[1] != b"\xd9":
-        position = marker.end()
-        length = int.from_bytes(data[position : position + 2])
-        if marker[1] == b"\xda":
-            scans += 1
-            if scans > _MOST_SCANS:
-                raise PictureError(f"a JPEG with more than {_MOST_SCANS} scans")
-            if data[position + 2 : position + 3] == all_in_one:  # the decoder stops after this scan
-                break
-        position += length
-    return scans
+    return count_scans(source, all_in_one=all_in_one)
 
 
 def _decode_cost(image: Image.Image, *, scans: int, side: int | None) -> int:
     """Estimate the bytes that decoding takes at its peak."""
     width, height = image.size
-    side = max(image.size) if side is None else side
     if image.format in {"JPEG", "MPO"}:
         # A large one is decoded at reduced scale and keeps little; several scans keep the coefficients of all pixels.
-        cost = 2 if min(image.size) >= 2 * side else 10 if image.mode == "CMYK" else 6
+        reduced = side is not None and min(image.size) >= 2 * side
+        cost = 2 if reduced else 10 if image.mode == "CMYK" else 6
         cost += 2 * len(image.getbands()) if scans > 1 else 0
     else:
         of_mode = 10 if image.has_transparency_data else _MODE_COST.get(image.mode, 10)
         cost = max(of_mode, _FORMAT_COST.get(str(image.format), 0))
-    return width * height * cost + 12 * side * side  # what is handed back is copied a few times
+    return width * height * cost + 12 * (side or 0) ** 2  # what is handed back is copied a few times
 
 
 def _decode(image: Image.Image) -> Picture:

@@ -194,7 +194,7 @@ def test_what_a_kind_promises_the_join(kind: Kind) -> None:
     for a, b in combinations(range(len(rows)), 2):
         one, other = rows[a : a + 1], rows[b : b + 1]
         distance = float(kind.distances(one, other, kind.squares(one), kind.squares(other))[0])
-        assert distance <= kind.farthest
+        assert 0 <= kind.share(distance) <= 1
         assert ((sketches[a] - sketches[b]) ** 2).sum() <= kind.reach(distance) * (1 + 1e-9)
 
 

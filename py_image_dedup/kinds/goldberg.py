@@ -30,7 +30,6 @@ class Goldberg:
     length: int = signature.LENGTH
     duplicates: float = 0.25
     similar: float = 0.45
-    farthest: float = 1.0
     directions_only: bool = True
 
     @property
@@ -70,6 +69,10 @@ class Goldberg:
         together = np.sqrt(squares_a) + np.sqrt(squares_b)
         apart = np.sqrt(squares_a + squares_b - 2.0 * products)
         return np.asarray(np.minimum(apart, together) / together)
+
+    def share(self, distance: float) -> float:
+        """Return it as it is."""
+        return distance
 
 
 GOLDBERG: Final = Goldberg()

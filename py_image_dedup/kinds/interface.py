@@ -50,10 +50,6 @@ class Kind(Protocol):
         """Up to which distance pictures are taken for similar, if nothing else is said."""
 
     @property
-    def farthest(self) -> float:
-        """The largest distance that there can be."""
-
-    @property
     def directions_only(self) -> bool:
         """Tell whether points are brought to length 1 before they are compared; one of length 0 matches nothing."""
 
@@ -83,3 +79,6 @@ class Kind(Protocol):
 
         The squares are those of the two.
         """
+
+    def share(self, distance: float) -> float:
+        """Return a distance on a scale from 0 to 1, for plans and tables."""

@@ -24,7 +24,6 @@ class Mean:
     length: int = 3
     duplicates: float = 0.01
     similar: float = 0.5
-    farthest: float = 255.0
     directions_only: bool = False
 
     @property
@@ -62,3 +61,7 @@ class Mean:
         """Return the largest difference of a channel."""
         del squares_a, squares_b
         return np.asarray(np.abs(a - b).max(axis=1))
+
+    def share(self, distance: float) -> float:
+        """Return it as a share of white."""
+        return distance / 255

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -27,7 +28,6 @@ class Tensor:
     grey: bool = False
     duplicates: float = 0.0
     similar: float = 5.0
-    farthest: float = 255.0**2
     directions_only: bool = False
 
     @property
@@ -86,6 +86,10 @@ class Tensor:
         apart = a.astype(np.float64)
         apart -= b
         return np.asarray(np.einsum("ij,ij->i", apart, apart) / self.length)
+
+    def share(self, distance: float) -> float:
+        """Return the root of the error, as a share of white."""
+        return math.sqrt(distance) / 255
 
     def _edges(self) -> Vectors:
         """Return where cells begin, and the end: mirrored they are the same."""
