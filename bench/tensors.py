@@ -166,8 +166,7 @@ def main() -> int:
     rows, errors = [], 0
     for size in options.sizes:
         path = tensors(options.folder, size, options.out)
-        for who in ("library", "difPy"):
-            rows.append({"who": who, "size": size, "within": 5.0, **measured(who, path, 5.0)})
+        rows += [{"who": who, "size": size, "within": 5.0, **measured(who, path, 5.0)} for who in ("library", "difPy")]
         errors += wrong(path, 5.0)
     path = tensors(options.folder, options.ours, options.out)
     for within in (0.0, 5.0, 200.0):

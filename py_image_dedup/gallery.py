@@ -7,13 +7,14 @@ import csv
 import html
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Final
 
 from py_image_dedup import files, images
 from py_image_dedup.errors import PictureError
 from py_image_dedup.files import printable
-from py_image_dedup.model import Level
+from py_image_dedup.model import Level, Turn
 from py_image_dedup.plan import Action, Plan, PlannedAct, PlannedFile
 from py_image_dedup.planfile import as_data
 from py_image_dedup.report import megabytes
@@ -61,7 +62,7 @@ def page(plan: Plan) -> Iterator[str]:
     yield f"<h1>{len(plan.groups)} groups</h1>\n<p>{_totals(plan)}</p>\n"
     for number, group in enumerate(plan.groups, 1):
         yield f'<section id="group-{number}">\n<h2>Group {number}</h2>\n<div>\n'
-        yield _figure(group.keeper, "keeper", "stays", [])
+        yield _figure(group.keeper, "keeper", "stays: the keeper", [])
         for act in group.duplicates:
             yield _figure(act.file, "goes" if act.action.acts else "stays", _role(act), _told(act))
         yield "</div>\n</section>\n"
@@ -93,11 +94,13 @@ def data(plan: Plan) -> Iterator[str]:
     yield json.dumps({**as_data(plan), "counts": counts}, indent=1) + "\n"
 
 
-def thumbnail(path: str, *, side: int) -> str:
-    """Return a picture on disk as HTML that needs no file; the reason where it can't be read."""
+def thumbnail(path: str, *, side: int, turn: Turn = Turn.UPRIGHT) -> str:
+    """Return a picture on disk, turned, as HTML that needs no file; the reason where it can't be read."""
     try:
         with files.open_regular(path) as file:
-            picture = images.jpeg(file, side=side, max_pixels=_MOST_PIXELS)
+            picture = images.preview(
+                file, side=side, turn=turn, max_pixels=_MOST_PIXELS, reserve=lambda _: nullcontext()
+            )
     except (OSError, PictureError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f'<div class="gone">{_text(reason)}</div>'
@@ -127,7 +130,7 @@ def _role(act: PlannedAct) -> str:
 
 def _told(act: PlannedAct) -> list[str]:
     words = [act.turn.words, "a part" if act.part else "", f"{act.distance:.3f} from the keeper"]
-    told = [", ".join(filter(None, words)), f"the keeper has: {act.reason}" if act.action.acts else act.reason]
+    told = [", ".join(filter(None, words)), f"keeper won by: {act.reason}"]
     if act.destination:
         told.append(f"goes to {act.destination}")
     if act.gain:
@@ -145,9 +148,9 @@ def _facts(file: PlannedFile) -> list[object]:
     return [file.path, file.size, file.width, file.height, file.format, file.content]
 
 
-def _line(cells: object) -> str:
+def _line(cells: Sequence[object]) -> str:
     out = io.StringIO()
-    csv.writer(out).writerow(cells)  # type: ignore[arg-type]
+    csv.writer(out).writerow(cells)
     return out.getvalue()
 
 

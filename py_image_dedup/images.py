@@ -60,6 +60,8 @@ _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they desc
     | {317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 347, 530, 531, 532, *IFD}
 )
 
+_PREVIEW_QUALITY = 82
+
 _TOLD_BY_EXIF: Final = {
     "GPS position": (GPS.GPSLatitude, GPS.GPSLongitude),
     "capture date": (Base.DateTimeOriginal,),
@@ -190,17 +192,20 @@ def means(
     return facts, (counts * np.arange(256)).sum(axis=1) / counts.sum(axis=1)
 
 
-def jpeg(source: BinaryIO, *, side: int, max_pixels: int, reserve: Reserve = lambda _: nullcontext()) -> bytes:
-    """Return a picture as an upright JPEG that fits into a square of `side` pixels; raises as :func:`read` does."""
+def preview(source: BinaryIO, *, side: int, turn: Turn, max_pixels: int, reserve: Reserve) -> bytes:
+    """Return a picture for people as JPEG: upright, then turned, the longer side at most `side`.
+
+    Raises as :func:`read` does.
+    """
     with _opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
         image.draft("RGB", (side, side))
         image.load()
         scale = min(1.0, side / max(image.size))
         width, height = (max(1, round(length * scale)) for length in image.size)
         small = _shrink(image, (width, height), "RGB")
-        upright = Image.fromarray(turned(np.asarray(small), Turn(_exif(image)[1])))
+        upright = turned(np.asarray(small), Turn(_exif(image)[1]))  # some decoders turn it while they load it
     out = io.BytesIO()
-    upright.save(out, "JPEG", quality=80)
+    Image.fromarray(turned(upright, turn)).save(out, "JPEG", quality=_PREVIEW_QUALITY)
     return out.getvalue()
 
 

@@ -57,10 +57,11 @@ def build(
             rows = Rows(work.kind, file)
             work.sign(rows, observer)
             signatures = rows.finished()
+    invalid = dict(sorted(work.invalid.items()))
     stats = {
         "directory": [place.given for place in places],
-        "total_files": len(work.names) + len(work.invalid),
-        "invalid_files": {"count": len(work.invalid), "logs": dict(work.invalid)},
+        "total_files": len(work.names) + len(invalid),
+        "invalid_files": {"count": len(invalid), "logs": invalid},
         "process": {
             "build": {
                 "duration": duration(started),
@@ -82,7 +83,7 @@ def build(
         pictures=tuple(work.pictures),
         rows=rows.of,
         signatures=signatures,
-        invalid_files=work.invalid,
+        invalid_files=dict(invalid),
         stats=stats,
     )
 

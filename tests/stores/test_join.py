@@ -164,7 +164,7 @@ def test_axes_are_orthonormal(rows: int, count: int) -> None:
     """The axes are at right angles and of length 1, or nothing where there are fewer signatures than axes."""
     for make in MAKERS:
         signatures = make(np.random.default_rng(1), rows)
-        axes = directions._principal_axes(signatures, count=count)
+        axes = directions._principal_axes(signatures.astype(np.float64), count=count)
         assert axes.shape == (LENGTH, count)
         products = axes.T @ axes
         assert np.abs(products - np.diag(np.rint(np.diag(products)))).max() < 1e-9
