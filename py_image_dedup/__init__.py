@@ -1,15 +1,15 @@
 """py-image-dedup: finds pictures that show the same thing, and moves or deletes the lesser copies.
 
-``build`` and ``search`` are the library (docs/library.md); they are loaded when they are first used.
+``build``, ``search``, ``pairs`` and ``leaks`` are the library (docs/library.md); they are loaded when first used.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from py_image_dedup.library import Collection, Copies, Copy, Picture, Search, build, search
+    from py_image_dedup.library import Collection, Copies, Copy, Pair, Picture, Search, build, leaks, pairs, search
 
-__all__ = ["Collection", "Copies", "Copy", "Picture", "Search", "build", "search"]
+__all__ = ["Collection", "Copies", "Copy", "Pair", "Picture", "Search", "build", "leaks", "pairs", "search"]
 
 if not TYPE_CHECKING:
 

@@ -467,6 +467,41 @@ def test_pandas(album: Path) -> None:
     assert {"group", "path", "distance", "reason"} <= set(frame.columns)
 
 
+@pytest.mark.parametrize("options", [{}, {"similarity": "similar"}, {"similarity": 50, "same_dim": False}])
+def test_pairs_one_by_one(album: Path, options: dict[str, Any]) -> None:
+    """Every near pair comes once: what the result lists, and what it leaves out because an earlier one has taken it."""
+    collection = dedup.build(album, show_progress=False)
+    found = [(one.path, one.other, one.distance) for one in dedup.pairs(collection, **options)]
+    told = {frozenset((one, other)): distance for one, other, distance in found}
+    result = dedup.search(collection, show_progress=False, **options).result
+    listed = {frozenset((one, other)): distance for one, matches in result.items() for other, distance in matches}
+
+    assert len(told) == len(found)
+    assert told.items() >= listed.items()
+    three = [str(album / name) for name in ("3 copy.png", "3.png", "sent/3.png")]
+    assert told.keys() - listed.keys() == {frozenset(three[1:])}
+
+
+def test_leaks(album: Path, tmp_path: Path) -> None:
+    """Pictures of a test set that are in a training set too, turned ones included, and no pairs within one set."""
+    test = tmp_path / "test"
+    pictures.write(test / "0.jpg", pictures.photo(0, SIZE), quality=99, subsampling=0)
+    pictures.write(test / "turned.png", pictures.photo(1, SIZE).rotate(90, expand=True), "PNG")
+    pictures.write(test / "new.png", pictures.photo(100, SIZE), "PNG")
+    shutil.copy(test / "new.png", test / "again.png")
+    shutil.copy(album / "7.png", test / "seven.png")
+    found = {(os.path.basename(one.path), os.path.basename(one.other)): one for one in dedup.leaks(album, [test])}
+
+    assert found.keys() == {
+        ("0.png", "0.jpg"), ("0.jpg", "0.jpg"), ("1.png", "turned.png"), ("1.jpg", "turned.png"), ("7.png", "seven.png")
+    }  # fmt: skip
+    assert all(str(album) in one.path and str(test) in one.other for one in found.values())
+    assert found["1.png", "turned.png"].turn == "clockwise"
+    assert found["7.png", "seven.png"].distance == 0
+    with pytest.raises(UsageError, match="are the same"):
+        dedup.leaks(album, album)
+
+
 def test_no_state_is_shared(album: Path) -> None:
     """Searches of one collection do not change it or each other."""
     collection = dedup.build(album, show_progress=False)

@@ -27,6 +27,8 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forest = pictures.photo(1, (160, 120)).point(lambda value: value // 2 + 40)
     pictures.write(folder / "forest.png", forest, "PNG")
     pictures.write(folder / "sent" / "forest.png", forest.point(lambda value: value + 2), "PNG", compress_level=9)
+    pictures.write(tmp_path / "test" / "a.png", pictures.photo(1, (160, 120)), "PNG", compress_level=9)
+    pictures.write(tmp_path / "test" / "b.png", pictures.photo(9, (160, 120)), "PNG")
     (folder / "notes.txt").write_text("no picture")
     (folder / "broken.jpg").write_bytes(b"no picture")
     failed, tried = doctest.testfile(str(PAGE), module_relative=False, encoding="utf-8")

@@ -63,8 +63,7 @@ def search(
         observer.phase("Comparing pictures", 2, 2)
         found = near_pairs(collection, within, rotate=rotate, same_dim=same_dim, observer=observer)
         matches = [*(_looked_at(found, by_content, threads) if looks else found)]
-    whole = {content: picture.facts.frames == 1 for content, picture in by_content.items()}
-    result = listed(collection, Neighbours(matches, whole=whole))
+    result = listed(collection, Neighbours(matches, whole=dict.fromkeys(by_content, True)))
     stats = copy.deepcopy(collection.stats)
     stats["process"]["search"] = {
         "duration": duration(started),
@@ -84,9 +83,11 @@ def search(
 def near_pairs(
     collection: Collection, within: float, *, rotate: bool, same_dim: bool, observer: Observer
 ) -> Iterator[Match]:
-    """Yield the pairs of contents that are near by their signatures, as long as their sizes allow it."""
+    """Yield the pairs of contents that are near by their signatures; their sizes must allow it, and single frames."""
     contents = [*collection.rows]
-    sizes = {picture.file.content: _size(picture) for picture in collection.pictures} if same_dim else {}
+    sizes: dict[str, object] = {picture.file.content: _size(picture) for picture in collection.pictures}
+    if not same_dim:
+        sizes = {content: size is not None for content, size in sizes.items()}
     for pairs in join(
         collection.signatures,
         within=within,
@@ -97,15 +98,15 @@ def near_pairs(
         columns = pairs.a.tolist(), pairs.b.tolist(), pairs.distances.tolist(), pairs.turns.tolist()
         for row, other, distance, turn in zip(*columns, strict=True):
             a, b = contents[row], contents[other]
-            if not same_dim or sizes[a] == sizes[b]:
+            if sizes[a] == sizes[b] and sizes[a]:
                 this = _TURN_OF[turn]
                 yield Match(a, b, distance, this) if a < b else Match(b, a, distance, this.inverse)
 
 
-def _size(picture: Candidate) -> tuple[int, int]:
-    """Return the shorter and the longer side."""
+def _size(picture: Candidate) -> tuple[int, int] | None:
+    """Return the shorter and the longer side; None for a picture that is equal to others by its bytes only."""
     width, height = picture.facts.width, picture.facts.height
-    return min(width, height), max(width, height)
+    return (min(width, height), max(width, height)) if picture.facts.frames == 1 else None
 
 
 def _looked_at(matches: Iterable[Match], by_content: dict[str, Candidate], threads: int) -> Iterator[Match]:
