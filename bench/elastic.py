@@ -4,9 +4,10 @@ Signatures are those of bench/join.py.  A server of its own, one node on loopbac
 of whole records for each of the sizes.  A process of its own
 
 - `load`: writes the records, as analysing does,
-- `near`: asks for what is near to 4,000 contents, after 2,000 others that warm the server up; from --graph-from
-  contents on once the server has built its graph (`graph` tells how long that takes: the search works meanwhile, only
-  slower),
+- `files`: reads the list of all files, as cleaning up does,
+- `near`: asks for what is near to --look-ups contents, after half as many others that warm the server up; from
+  --graph-from contents on once the server has built its graph (`graph` tells how long that takes: the search works
+  meanwhile, only slower),
 - `all`: asks for every pair within the distance,
 
 and tells the client's CPU and wall seconds, and its highest memory, and the CPU seconds of the server's processes.
@@ -43,9 +44,6 @@ from py_image_dedup.model import Turn  # noqa: E402
 from py_image_dedup.signature import Signature  # noqa: E402
 from py_image_dedup.stores.elastic import ElasticStore  # noqa: E402
 
-_SAMPLED = 4_000
-_WARMING = 2_000
-
 Figures = dict[str, Any]
 
 
@@ -57,6 +55,7 @@ def main() -> int:
     parser.add_argument("--sizes", nargs="+", type=int, default=[100_000, 1_000_000])
     parser.add_argument("--within", nargs="+", type=float, default=[0.1, 0.25])
     parser.add_argument("--graph-from", type=int, default=100_000)
+    parser.add_argument("--look-ups", type=int, default=4_000)
     parser.add_argument("--heap", default="4g")
     parser.add_argument("--out", default="build/bench-elastic", help="holds signatures and results")
     parser.add_argument("--seed", type=int, default=1)
@@ -65,12 +64,13 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.sizes, arguments.graph_from, arguments.heap = [1_000, 2_000], 2_000, "512m"
+        arguments.look_ups = 200
     os.makedirs(arguments.out, exist_ok=True)
     folder = os.path.realpath(arguments.folder)
     signatures = cached_signatures(folder, max(arguments.sizes), arguments.seed, arguments.out)
     if arguments.measure:
         what, url, size, within = arguments.measure
-        measure(what, url, signatures[: int(size)], float(within))
+        measure(what, url, signatures[: int(size)], float(within), arguments.look_ups)
         return 0
     server = ElasticServer(heap=arguments.heap)
     server.start()
@@ -94,19 +94,22 @@ def measured(server: ElasticServer, signatures: Signature, arguments: argparse.N
                 answer = child(what, server.url, size, within)
             found = {(int(a), int(b)) for a, b in answer.pop("pairs")}
             row = {"asked": what, "contents": size, "within": within, **answer, **cost}
-            row |= checked(found, signatures[:size], within, alone=what == "near") if what != "load" else {}
+            if within:
+                rows, _ = sampled(size, arguments.look_ups)
+                row |= checked(found, signatures[:size], rows, within, alone=what == "near")
             print(row, file=sys.stderr)
             return row
 
         loaded = run("load", 0.0)
         yield loaded | {"per s": round(size / loaded["wall s"])}
+        yield run("files", 0.0)
         if size >= arguments.graph_from:
             with charged(server) as cost:
                 build_graph(server.url, size)
             yield {"asked": "graph", "contents": size, **cost}
         for within in arguments.within:
             near = run("near", within)
-            yield near | {"per s": round(min(_SAMPLED, size) / near["wall s"])}
+            yield near | {"per s": round(min(arguments.look_ups, size) / near["wall s"])}
         yield run("all", max(arguments.within))
 
 
@@ -122,7 +125,7 @@ def opened(url: str, size: int) -> ElasticStore:
     return ElasticStore.open(urls=[url], index=f"bench-{size}", origin="bench", auto_create_index=True, timeout_s=600)
 
 
-def measure(what: str, url: str, signatures: Signature, within: float) -> None:
+def measure(what: str, url: str, signatures: Signature, within: float, look_ups: int) -> None:
     """Do one step, and print what it took and what it found."""
     store = opened(url, len(signatures))
     pairs = []
@@ -140,10 +143,13 @@ def measure(what: str, url: str, signatures: Signature, within: float) -> None:
         for batch in batches(signatures, 1):
             with timed():
                 store.put(batch)
+    elif what == "files":
+        with timed():
+            assert sum(1 for _ in store.files(["/photos"])) == len(signatures)
     else:
         contents = [name_of(row) for row in range(len(signatures))]
         row_of = {name: row for row, name in enumerate(contents)}
-        some, others = sampled(len(signatures))
+        some, others = sampled(len(signatures), look_ups)
         near = [contents[row] for row in some]
         if what == "near":
             list(store.near([contents[row] for row in others], within=within))
@@ -159,10 +165,10 @@ def measure(what: str, url: str, signatures: Signature, within: float) -> None:
     )
 
 
-def sampled(size: int) -> tuple[list[int], list[int]]:
-    """Return rows to be looked up, and others that warm the server up."""
-    rows = np.random.default_rng(0).permutation(size)[: _SAMPLED + _WARMING].tolist()
-    return rows[:_SAMPLED], rows[_SAMPLED:]
+def sampled(size: int, look_ups: int) -> tuple[list[int], list[int]]:
+    """Return rows to be looked up, and half as many others that warm the server up."""
+    rows = np.random.default_rng(0).permutation(size).tolist()
+    return rows[:look_ups], rows[look_ups : look_ups + look_ups // 2]
 
 
 def _own_cpu() -> float:
@@ -188,12 +194,13 @@ def charged(server: ElasticServer) -> Iterator[Figures]:
     cost |= {"server CPU s": round(server.cpu_seconds() - cpu, 2), "took s": round(time.monotonic() - started, 1)}
 
 
-def checked(found: set[tuple[int, int]], signatures: Signature, within: float, *, alone: bool) -> Figures:
+def checked(
+    found: set[tuple[int, int]], signatures: Signature, rows: list[int], within: float, *, alone: bool
+) -> Figures:
     """Compare rows with all others the slow way; tell what share of their pairs was found, and what was none.
 
     `alone`: each row is to be found itself, too.
     """
-    rows, _ = sampled(len(signatures))
     expected = set(brute_force(signatures, rows, within, [Turn.UPRIGHT]))
     expected |= {(row, row) for row in rows if alone and signatures[row].any()}
     of_rows = set(rows)
