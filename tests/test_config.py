@@ -45,9 +45,9 @@ class Place:
     """A home folder, and the working folder below it."""
 
     home: Path
-    work: Path
+    here: Path
 
-    def write(self, text: str, name: str = "work/settings.yaml") -> str:
+    def write(self, text: str, name: str = "here/settings.yaml") -> str:
         file = self.home / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", newline="")
@@ -83,11 +83,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     for name in list(os.environ):
         if name.startswith(("XDG_", "PY_IMAGE_DEDUP")):
             monkeypatch.delenv(name)
-    work = tmp_path / "work"
-    work.mkdir()
+    here = tmp_path / "here"
+    here.mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(work)
-    return Place(tmp_path, work)
+    monkeypatch.chdir(here)
+    return Place(tmp_path, here)
 
 
 def yaml(key: str, text: str) -> str:
@@ -189,7 +189,7 @@ def test_option_over_environment_over_file_over_default(place: Place) -> None:
     text, env, options = yaml(key, "0.2"), {variable(key): "0.3"}, {key: 0.4}
     expected: list[tuple[Loaded, float, str]] = [
         (place.load(), 0.25, "default"),
-        (place.load(text), 0.2, str(place.work / "settings.yaml")),
+        (place.load(text), 0.2, str(place.here / "settings.yaml")),
         (place.load(text, env=env), 0.3, "environment PY_IMAGE_DEDUP_ELASTICSEARCH_MAX_DISTANCE"),
         (place.load(text, env=env, options=options), 0.4, "command line --it"),
     ]
@@ -200,8 +200,8 @@ def test_option_over_environment_over_file_over_default(place: Place) -> None:
 def test_only_the_winning_value_is_checked(place: Place) -> None:
     """A folder on the command line makes the missing one in the file irrelevant."""
     text = yaml("analysis.source_directories", "[/no/such/folder]")
-    loaded = place.load(text, options={"analysis.source_directories": (place.work,)})
-    assert loaded.settings.analysis.source_directories == (str(place.work),)
+    loaded = place.load(text, options={"analysis.source_directories": (place.here,)})
+    assert loaded.settings.analysis.source_directories == (str(place.here),)
 
 
 def test_options_that_were_not_given_do_not_count(place: Place) -> None:
@@ -218,14 +218,14 @@ def test_typed_options(place: Place) -> None:
             "analysis.threads": 3,
             "elasticsearch.max_distance": "0.25",
             "deduplication.max_file_modification_time_diff": timedelta(days=3, seconds=1.5),
-            "analysis.source_directories": [place.work],
+            "analysis.source_directories": [place.here],
             "store": "SQLite",
         }
     )
     found = loaded.settings
     assert (found.dry_run, found.analysis.threads, found.elasticsearch.max_distance) == (False, 3, 0.25)
     assert found.deduplication.max_file_modification_time_diff == timedelta(days=3, seconds=1.5)
-    assert found.analysis.source_directories == (str(place.work),)
+    assert found.analysis.source_directories == (str(place.here),)
 
 
 def test_an_option_for_no_setting_is_our_own_defect(place: Place) -> None:
@@ -280,8 +280,8 @@ def test_the_classes_do_not_need_container_app_conf() -> None:
 def test_search_order(place: Place) -> None:
     """The working folder comes first, then XDG, then home; .yaml before .yml in each."""
     order = [
-        "work/py_image_dedup.yaml",
-        "work/py_image_dedup.yml",
+        "here/py_image_dedup.yaml",
+        "here/py_image_dedup.yml",
         ".config/py_image_dedup.yaml",
         ".config/py_image_dedup.yml",
         "py_image_dedup.yaml",
@@ -313,7 +313,7 @@ def test_xdg_data_and_state_home(place: Place) -> None:
 
 def test_config_option_beats_the_search(place: Place) -> None:
     """A file given by name is the only one read, whatever it is called; ~ is the home folder."""
-    place.write(yaml("analysis.threads", "5"), "work/py_image_dedup.yaml")
+    place.write(yaml("analysis.threads", "5"), "here/py_image_dedup.yaml")
     place.write(yaml("analysis.threads", "6"), "other.conf")
     loaded = load_settings(config_file="~/other.conf", environ={})
     assert (loaded.settings.analysis.threads, loaded.file) == (6, str(place.home / "other.conf"))
@@ -323,14 +323,14 @@ def test_config_option_beats_the_search(place: Place) -> None:
 @pytest.mark.parametrize("name", ["missing.yaml", "", ".", "file/below.yaml", "nul\0.yaml", "a" * 300])
 def test_config_file_that_can_not_be_read(place: Place, name: str) -> None:
     """A file that was named must be there and be a file."""
-    place.write("", "work/file")
+    place.write("", "here/file")
     with pytest.raises(ConfigError, match="can't be read"):
         load_settings(config_file=name, environ={})
 
 
 def test_a_folder_with_the_name_of_the_file_is_passed_over(place: Place) -> None:
     """The search takes files only."""
-    (place.work / "py_image_dedup.yaml").mkdir()
+    (place.here / "py_image_dedup.yaml").mkdir()
     assert place.load().file is None
 
 
@@ -356,7 +356,7 @@ def test_a_folder_with_the_name_of_the_file_is_passed_over(place: Place) -> None
 def test_nothing_in_the_file_means_defaults(place: Place, text: str) -> None:
     """Empty files, sections and keys are harmless."""
     assert place.load(text).settings == place.load().settings
-    assert place.load(text).file == str(place.work / "settings.yaml")
+    assert place.load(text).file == str(place.here / "settings.yaml")
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_nothing_in_the_file_means_defaults(place: Place, text: str) -> None:
 def test_bad_yaml_names_line_and_column(place: Place, text: str, line: int, column: int) -> None:
     """What is no YAML, has a key twice, or a tag that would make an object, is refused where it stands."""
     message = place.refusal(text)
-    assert message.startswith(f"{place.work}/settings.yaml is not valid YAML at line {line}, column {column}: "), (
+    assert message.startswith(f"{place.here}/settings.yaml is not valid YAML at line {line}, column {column}: "), (
         message
     )
 
@@ -395,7 +395,7 @@ def test_tab_is_named(place: Place) -> None:
 def test_wrong_encoding(place: Place) -> None:
     """A file that is not UTF-8 says at which byte."""
     for content in ("py_image_dedup: {origin: ü}".encode("latin-1"), "a: b".encode("utf-16"), b"\x7fELF\xff"):
-        file = place.work / "settings.yaml"
+        file = place.here / "settings.yaml"
         file.write_bytes(content)
         with pytest.raises(ConfigError, match=r"settings\.yaml is not UTF-8 text \(byte \d+\)"):
             load_settings(config_file=str(file), environ={})
@@ -417,7 +417,7 @@ def test_deep_nesting_and_aliases(place: Place) -> None:
 @pytest.mark.parametrize("text", ["hello", "42", "- py_image_dedup", "true", "'': 1"])
 def test_a_file_that_is_no_mapping(place: Place, text: str) -> None:
     """A file that holds something else than keys says so."""
-    assert f"{place.work}/settings.yaml" in place.refusal(text)
+    assert f"{place.here}/settings.yaml" in place.refusal(text)
 
 
 @pytest.mark.parametrize("section", ["3", "[a]", "text", "true", "'a: b'"])
@@ -426,7 +426,7 @@ def test_a_section_that_is_no_mapping(place: Place, name: str, section: str) -> 
     """A scalar or list in place of a section is refused with an example."""
     text = f"{name}: {section}" if name == "py_image_dedup" else f"py_image_dedup: {{{name}: {section}}}"
     message = place.refusal(text)
-    assert f"{name} in {place.work}/settings.yaml must hold keys and values, such as '" in message
+    assert f"{name} in {place.here}/settings.yaml must hold keys and values, such as '" in message
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_a_section_that_is_no_mapping(place: Place, name: str, section: str) -> 
 def test_unknown_key(place: Place, text: str, name: str, meant: str) -> None:
     """A key that nothing reads is an error with the name that was probably meant."""
     message = place.refusal(text)
-    assert f"{name} in {place.work}/settings.yaml is not a key of py-image-dedup" in message
+    assert f"{name} in {place.here}/settings.yaml is not a key of py-image-dedup" in message
     assert message.endswith(f"; did you mean '{meant}'?")
 
 
@@ -582,7 +582,7 @@ def test_refused_values(place: Place, key: str, texts: tuple[str, ...], accepts:
         in_file = place.refusal(yaml(key, json.dumps(text)))
         in_environment = place.refusal(env={variable(key): text})
         as_option = place.refusal(options={key: text})
-        assert in_file.startswith(f"py_image_dedup.{key} in {place.work}/settings.yaml is ")
+        assert in_file.startswith(f"py_image_dedup.{key} in {place.here}/settings.yaml is ")
         assert in_environment.startswith(f"{variable(key)} in the environment is ")
         assert as_option.startswith("--it is ")
         for message in (in_file, in_environment, as_option):
@@ -594,7 +594,7 @@ def test_refused_values(place: Place, key: str, texts: tuple[str, ...], accepts:
 def test_message_word_for_word(place: Place) -> None:
     """This is how a mistake reads."""
     assert place.refusal(yaml("elasticsearch.max_distance", "abc")) == (
-        f"py_image_dedup.elasticsearch.max_distance in {place.work}/settings.yaml is 'abc'; "
+        f"py_image_dedup.elasticsearch.max_distance in {place.here}/settings.yaml is 'abc'; "
         "it must be a number from 0 to 1"
     )
 
@@ -766,30 +766,30 @@ def test_the_swapped_rules_are_told_once(place: Place, name: str) -> None:
 def test_source_folders_are_real_and_unique(place: Place) -> None:
     """Folders end up absolute, without links, trailing slashes or repetition, in the order given."""
     for name in ("b", "a"):
-        (place.work / name).mkdir()
-    (place.work / "link").symlink_to("a")
-    text = yaml("analysis.source_directories", f"[b/, ./a//, link, ~/work/b, '/{place.work}/a']")
-    assert place.load(text).settings.analysis.source_directories == (str(place.work / "b"), str(place.work / "a"))
+        (place.here / name).mkdir()
+    (place.here / "link").symlink_to("a")
+    text = yaml("analysis.source_directories", f"[b/, ./a//, link, ~/here/b, '/{place.here}/a']")
+    assert place.load(text).settings.analysis.source_directories == (str(place.here / "b"), str(place.here / "a"))
 
 
 def test_folders_with_commas(place: Place) -> None:
     """A comma in a path does no harm: lists keep it, and a single text that is a folder is that folder."""
-    (place.work / "a,b").mkdir()
-    (place.work / "c").mkdir()
-    key, odd, plain = "analysis.source_directories", str(place.work / "a,b"), str(place.work / "c")
+    (place.here / "a,b").mkdir()
+    (place.here / "c").mkdir()
+    key, odd, plain = "analysis.source_directories", str(place.here / "a,b"), str(place.here / "c")
     assert value(place.load(yaml(key, json.dumps([odd]))), key) == (odd,)
     assert value(place.load(yaml(key, json.dumps(odd))), key) == (odd,)
     assert value(place.load(yaml(key, f'"{plain}, {plain}"')), key) == (plain,)
     assert value(place.load(env={variable(key): odd}), key) == (odd,)
-    assert value(place.load(env={variable(key): "~/work/a,b"}), key) == (odd,)
-    assert value(place.load(env={variable(key): f"{plain}, {place.work},"}), key) == (plain, str(place.work))
+    assert value(place.load(env={variable(key): "~/here/a,b"}), key) == (odd,)
+    assert value(place.load(env={variable(key): f"{plain}, {place.here},"}), key) == (plain, str(place.here))
     assert value(place.load(env={variable(key): json.dumps([odd, plain])}), key) == (odd, plain)
     assert value(place.load(options={key: [odd, plain]}), key) == (odd, plain)
 
 
 def test_folders_with_odd_bytes(place: Place) -> None:
     """A name that is no UTF-8 survives from the environment and the command line."""
-    odd = os.fsdecode(os.fsencode(place.work) + b"/\xff\xfe")
+    odd = os.fsdecode(os.fsencode(place.here) + b"/\xff\xfe")
     os.mkdir(odd)
     key = "analysis.source_directories"
     loaded = place.load(env={variable(key): odd})
@@ -801,17 +801,17 @@ def test_folders_with_odd_bytes(place: Place) -> None:
 @pytest.mark.parametrize("key", ["analysis.source_directories", "deduplication.protected_directories"])
 def test_missing_folder(place: Place, key: str) -> None:
     """A folder that is not there, or is a file, is named with the place where it was configured."""
-    place.write("", "work/file")
-    os.symlink("loop", place.work / "loop")
+    place.write("", "here/file")
+    os.symlink("loop", place.here / "loop")
     cases = {
         "/no/such/folder": "there is no such folder",
-        "missing": f"there is no folder '{place.work}/missing'",
+        "missing": f"there is no folder '{place.here}/missing'",
         "file": "it must be a folder, and is none",
         "loop": "it must be a folder, and is none",
     }
     for text, reason in cases.items():
         starts: dict[str, dict[str, Any]] = {
-            f"py_image_dedup.{key} in {place.work}/settings.yaml has the item ": {"text": yaml(key, f"[., {text}]")},
+            f"py_image_dedup.{key} in {place.here}/settings.yaml has the item ": {"text": yaml(key, f"[., {text}]")},
             f"{variable(key)} in the environment is ": {"env": {variable(key): text}},
             "--it is ": {"options": {key: (text,)}},
         }
@@ -838,7 +838,7 @@ def test_what_can_not_be_a_path(place: Place, key: str, text: str) -> None:
 
 def test_relative_path_without_a_working_folder(place: Place) -> None:
     """When the working folder is gone, only absolute paths can be meant; everything else still works."""
-    place.work.rmdir()
+    place.here.rmdir()
     assert place.load(options={"database": "/x.sqlite"}).settings.database == "/x.sqlite"
     assert "the working folder no longer exists" in place.refusal(options={"database": "x.sqlite"})
 
@@ -846,24 +846,24 @@ def test_relative_path_without_a_working_folder(place: Place) -> None:
 def test_target(place: Place) -> None:
     """The target need not exist, may lie inside a source folder, and is stored absolute and without links."""
     key, root = "deduplication.duplicates_target_directory", "analysis.source_directories"
-    (place.home / "link").symlink_to("work")
-    loaded = place.load(options={key: "~/link/new/", root: [place.work]})
-    assert value(loaded, key) == str(place.work / "new")
+    (place.home / "link").symlink_to("here")
+    loaded = place.load(options={key: "~/link/new/", root: [place.here]})
+    assert value(loaded, key) == str(place.here / "new")
     assert loaded.settings.deduplication.action == "move"
-    place.write("", "work/file")
+    place.write("", "here/file")
     assert "it must be a folder, and is none" in place.refusal(options={key: "file"})
-    for target in (place.work, place.home, "/", "~/link"):
-        message = place.refusal(options={key: target, root: [place.work]})
-        assert str(place.work) in message
+    for target in (place.here, place.home, "/", "~/link"):
+        message = place.refusal(options={key: target, root: [place.here]})
+        assert str(place.here) in message
         assert "it must be another folder" in message
-    similar = place.load(options={key: f"{place.work}2", root: [place.work]})
-    assert value(similar, key) == f"{place.work}2"
+    similar = place.load(options={key: f"{place.here}2", root: [place.here]})
+    assert value(similar, key) == f"{place.here}2"
 
 
 @pytest.mark.parametrize("key", ["database", "state_directory"])
 def test_state_paths(place: Place, key: str) -> None:
     """Database and state directory may be new, but not of the wrong kind."""
-    place.write("", "work/file")
+    place.write("", "here/file")
     wrong = "." if key == "database" else "file"
     assert "and is " in place.refusal(options={key: wrong})
     assert value(place.load(options={key: "~/new/x"}), key) == str(place.home / "new/x")
@@ -1007,10 +1007,10 @@ def test_a_login_in_the_address_becomes_user_and_password(place: Place) -> None:
 )
 def test_logins_that_can_not_be(place: Place, settings_: dict[str, object]) -> None:
     """Half a login, two logins at once and bad secret files are told without telling the secret."""
-    place.write(SECRET, "work/secret")
-    place.write("\n", "work/empty")
-    place.write(f"{SECRET}\n{SECRET}\n", "work/two")
-    (place.work / "latin").write_bytes(SECRET.encode() + b"\xff")
+    place.write(SECRET, "here/secret")
+    place.write("\n", "here/empty")
+    place.write(f"{SECRET}\n{SECRET}\n", "here/two")
+    (place.here / "latin").write_bytes(SECRET.encode() + b"\xff")
     message = place.refusal(options={f"elasticsearch.{name}": raw for name, raw in settings_.items()})
     assert SECRET not in message
 
@@ -1050,7 +1050,7 @@ def test_mistakes_do_not_tell_secrets(place: Place, text: str) -> None:
     """A mistake in or beside a secret is told without it, whether the YAML or the value is at fault."""
     message = place.refusal(f"py_image_dedup:\n  elasticsearch:\n    {text}\n")
     assert "hunter2" not in message
-    assert str(place.work / "settings.yaml") in message
+    assert str(place.here / "settings.yaml") in message
 
 
 def test_container_app_conf_is_silent(
@@ -1242,14 +1242,14 @@ def test_anything_is_accepted_or_refused(place: Place, key: str, text: str) -> N
 def test_any_file_is_accepted_or_refused(place: Place, text: str) -> None:
     """No text file at all ends in anything but settings or a ConfigError that names the file."""
     found = outcome(lambda: place.load(text.encode("utf-8", "ignore").decode()))
-    assert isinstance(found, Loaded) or str(place.work / "settings.yaml") in str(found)
+    assert isinstance(found, Loaded) or str(place.here / "settings.yaml") in str(found)
 
 
 @given(st.binary(max_size=100))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_accepted_or_refused(place: Place, content: bytes) -> None:
     """No file of any bytes ends in anything but settings or a ConfigError that names the file."""
-    file = place.work / "settings.yaml"
+    file = place.here / "settings.yaml"
     file.write_bytes(content)
     found = outcome(lambda: load_settings(config_file=str(file), environ={}))
     assert isinstance(found, Loaded) or str(file) in str(found)
@@ -1264,7 +1264,7 @@ def test_describe(place: Place) -> None:
     loaded = place.load(text, env={"PY_IMAGE_DEDUP_DRY_RUN": "no"}, options={"elasticsearch.host": "es"})
     rows = {key: (shown, source) for key, shown, source in describe(loaded)}
     assert list(rows) == KEYS
-    assert rows["analysis.exclusions"] == (r"a{1,2}, \.x", str(place.work / "settings.yaml"))
+    assert rows["analysis.exclusions"] == (r"a{1,2}, \.x", str(place.here / "settings.yaml"))
     assert rows["dry_run"] == ("false", "environment PY_IMAGE_DEDUP_DRY_RUN")
     assert rows["elasticsearch.host"] == ("es", "command line --it")
     assert rows["elasticsearch.urls"] == ("http://es:9200", "default")
