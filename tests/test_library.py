@@ -23,7 +23,7 @@ from PIL import Image
 
 import py_image_dedup as dedup
 from py_image_dedup import planfile, report
-from py_image_dedup.errors import RootError, UsageError
+from py_image_dedup.errors import ConfigError, RootError, UsageError
 from py_image_dedup.kinds.tensor import Tensor
 from py_image_dedup.model import Level
 from py_image_dedup.plan import Action
@@ -576,6 +576,18 @@ def test_wrong_folders(album: Path) -> None:
         dedup.build(album / "nowhere")
     with pytest.raises(UsageError, match="are the same"):
         dedup.build(str(album), f"{album}/sent/..")
+
+
+def test_wrong_actions(album: Path, tmp_path: Path) -> None:
+    """An action that is none, a move without a target, and a target that holds the pictures are refused."""
+    found = search(album)
+    with pytest.raises(UsageError, match='action is "burn"; there are move, trash, delete'):
+        found.act("burn")
+    with pytest.raises(UsageError, match="target"):
+        found.act("move")
+    for target in (album, tmp_path):
+        with pytest.raises(ConfigError, match=r"(holds|is) the source folder"):
+            found.move_to(target)
 
 
 def test_lazy_is_the_old_name(album: Path) -> None:

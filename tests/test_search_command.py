@@ -76,6 +76,7 @@ def test_files_are_those_of_difpy(album: Path, command: Command, tmp_path: Path)
         (("-s", "5", "-le", "False", "-proc", "1", "-ch", "100"), 2),
         (("-s", "65025", "-dim", "False"), 1),
         (("--kind", "goldberg", "-ro", "True"), 2),
+        (("-s", "200", "-dim", "False", "--last-look"), 2),
     ],
 )
 def test_flags(album: Path, command: Command, flags: tuple[str, ...], groups: int) -> None:

@@ -54,6 +54,7 @@ _YES_NO = "[True|False]"
 @click.option("-sd", "--silent_del", type=bool, default=False, metavar=_YES_NO, help="Delete without asking.")
 @click.option("-p", "--show_progress", type=bool, default=True, metavar=_YES_NO, help="Show a bar.")
 @click.option("--kind", type=click.Choice(["tensor", "goldberg", "mean"]), default="tensor", help="What is compared.")
+@click.option("--last-look", is_flag=True, help="Decode both pictures of a pair once more before they match.")
 @click.option("--plan", "plan_file", metavar="FILE", help="Save what would be done, to be looked at and applied later.")
 def search(
     folders: tuple[str, ...],
@@ -76,7 +77,8 @@ def search(
     if move_to is not None and delete:
         raise UsageError("-mv and -d exclude each other: name one of them")
     of_build = ("recursive", "in_folder", "limit_extensions", "px_size", "kind", "show_progress", "processes")
-    of_search = ("similarity", "rotate", "same_dim", "lazy", "show_progress", "processes", "chunksize")
+    of_search = ("similarity", "rotate", "same_dim", "lazy", "last_look", "show_progress", "processes", "chunksize")
+    options["last_look"] = options["last_look"] or None
     collection = build(*(directory + folders or (os.curdir,)), **{name: options[name] for name in of_build})
     found = search_in(collection, **{name: options[name] for name in of_search})
     click.echo(f"{len(collection)} pictures: {len(found)} groups with {len(found.lower_quality)} of lower quality.")

@@ -16,6 +16,7 @@ from py_image_dedup.execution import Execution
 from py_image_dedup.files import FolderSet
 from py_image_dedup.kinds.interface import Kind
 from py_image_dedup.library.collection import Collection
+from py_image_dedup.library.parameters import Path
 from py_image_dedup.library.records import NoRecords
 from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Group, Level, Member
@@ -56,7 +57,7 @@ class Work:
         names: Mapping[str, str],
         *,
         action: Action,
-        target: str | None,
+        target: Path | None,
         looked: bool,
     ) -> Work:
         """Say what an action would do.  The settings are those of the commands, for protected folders and the journal.
@@ -106,7 +107,7 @@ class Work:
         return {self.names[path]: text for path, text in told.items()}
 
 
-def _settings(roots: Sequence[str], action: Action, target: str | None) -> Settings:
+def _settings(roots: Sequence[str], action: Action, target: Path | None) -> Settings:
     overrides = {
         "analysis.source_directories": Override("build()", list(roots)),
         "deduplication.action": Override("search", str(action)),

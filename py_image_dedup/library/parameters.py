@@ -13,6 +13,7 @@ from py_image_dedup.kinds.goldberg import GOLDBERG
 from py_image_dedup.kinds.interface import Kind
 from py_image_dedup.kinds.mean import Mean
 from py_image_dedup.kinds.tensor import Tensor
+from py_image_dedup.plan import Action
 
 Path: TypeAlias = str | os.PathLike[str]
 
@@ -87,6 +88,14 @@ def distance_of(similarity: str | float, kind: Kind) -> float:
     if not distance >= 0:
         raise UsageError(f'similarity is "{similarity}"; it must be "duplicates", "similar", or a number of at least 0')
     return distance
+
+
+def action_of(action: str) -> Action:
+    """Return what becomes of lesser copies by its name."""
+    actions = [one for one in Action if one is not Action.KEEP]
+    if action not in actions:
+        raise UsageError(f'action is "{printable(action)}"; there are {", ".join(actions)}')
+    return Action(action)
 
 
 def threads_of(processes: int | None) -> int:

@@ -11,10 +11,11 @@ from typing import Any, overload
 
 from py_image_dedup.files import printable
 from py_image_dedup.gallery import thumbnail
-from py_image_dedup.library import acting
+from py_image_dedup.library import acting, parameters
 from py_image_dedup.library.acting import Acted
 from py_image_dedup.library.collection import Collection, Stats
 from py_image_dedup.library.listing import Listed
+from py_image_dedup.library.parameters import Path
 from py_image_dedup.model import Candidate, Group
 from py_image_dedup.plan import Action, Plan
 from py_image_dedup.report import megabytes
@@ -136,22 +137,22 @@ class Search(Sequence[Copies]):
         """Yield the groups, one made after the other."""
         return (self._copies(one) for one in self._groups)
 
-    def plan(self, action: str = "report", target: str | None = None) -> Plan:
+    def plan(self, action: str = "report", target: Path | None = None) -> Plan:
         """Return what moving (``move``, to a `target`), deleting or another action would do; nothing is touched.
 
         :func:`py_image_dedup.report.write_json` saves it for the commands ``show``, ``report`` and ``apply``.
         """
-        return self._work(Action(action), target).plan
+        return self._work(parameters.action_of(action), target).plan
 
-    def act(self, action: str, target: str | None = None) -> Acted:
+    def act(self, action: str, target: Path | None = None) -> Acted:
         """Do what the plan of an action says, as far as the disk still agrees.
 
         Each file and its keeper are looked at again right before; what changed since stays.  There is a journal, and
         the command ``undo`` takes all back but deleting.
         """
-        return self._work(Action(action), target).carry_out()
+        return self._work(parameters.action_of(action), target).carry_out()
 
-    def move_to(self, destination_path: str) -> Acted:
+    def move_to(self, destination_path: Path) -> Acted:
         """Move the lesser copies into one folder, which is made if needed; a name that is taken gets a counter.
 
         What stays, and why, comes as a warning.  ``lower_quality`` tells afterwards where the files are.
@@ -193,7 +194,7 @@ class Search(Sequence[Copies]):
         rest = f"<p>... and {more} more groups</p>" if more > 0 else ""
         return "".join(one._repr_html_() for one in self[:_SHOWN]) + rest
 
-    def _work(self, action: Action, target: str | None) -> acting.Work:
+    def _work(self, action: Action, target: Path | None) -> acting.Work:
         return acting.Work.of(
             self._collection, self._groups, self._names, action=action, target=target, looked=self._looked
         )
