@@ -112,6 +112,32 @@ def test_lower_quality_is_that_of_difpy(album: Path, options: dict[str, Any]) ->
     assert (small in ours.lower_quality) is (small in theirs["lower_quality"]) is ("same_dim" in options)
 
 
+def test_examples_of_difpy_run(album: Path, tmp_path: Path) -> None:
+    """What difPy's own page shows runs with the import changed, and leaves the same files behind."""
+    example = """
+dif = difPy.build([FOLDER + 'sent', FOLDER + 'turned', FOLDER], recursive=False, show_progress=False)
+search = difPy.search(dif, similarity='similar', show_progress=False)
+assert search.result and search.lower_quality and search.stats['process']['search']['files_searched'] > 5
+search.move_to(destination_path=TARGET)
+search = difPy.search(difPy.build(FOLDER, show_progress=False), similarity='similar', show_progress=False)
+if search.lower_quality:  # with nothing to do, difPy raises
+    search.delete(silent_del=True)
+"""
+    left = []
+    for name in ("py_image_dedup", "difPy"):
+        folder, target = tmp_path / name / "album", tmp_path / name / "lesser"
+        shutil.copytree(album, folder)
+        paths = f"FOLDER, TARGET = {str(folder) + '/'!r}, {str(target)!r}"
+        subprocess.run(
+            [sys.executable, "-c", f"import {name} as difPy\n{paths}\n{example}"],
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        left.append((len(list(folder.rglob("*.*"))), len(list(target.iterdir()))))
+
+    assert left[0][0] == left[1][0]
+    assert left[0][1] >= left[1][1] > 0  # difPy has overwritten what had the same name
+
+
 def test_folders_apart(album: Path) -> None:
     """With in_folder the result is by folder, and copies in another folder are none."""
     folders = [str(album / "sent"), str(album / "turned"), str(album)]
