@@ -40,6 +40,8 @@ class Command:
     def __init__(self, home: Path) -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
+        self.prefix: list[str] = []
+        """A command that runs this one, such as in another network."""
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -50,7 +52,7 @@ class Command:
 
     def arguments(self, *arguments: str | Path) -> list[str]:
         """Return the whole command line."""
-        return [sys.executable, "-m", "py_image_dedup", *map(str, arguments)]
+        return [*self.prefix, sys.executable, "-m", "py_image_dedup", *map(str, arguments)]
 
     def run(self, *arguments: str | Path, answer: str | None = None, **environment: str) -> Finished:
         """Run to the end; `deduplicate` gets --json."""

@@ -15,6 +15,8 @@ import pytest
 from command import Command
 from disks import Disk
 
+pytest_plugins = ["worker_fixtures"]  # those of tests/remote
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what is to run in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

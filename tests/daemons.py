@@ -34,6 +34,7 @@ class Daemon:
             "analysis.source_directories": [str(folder) for folder in folders],
             "analysis.across_dirs": "true",
             "daemon.processing_timeout": "1s",
+            "stats.host": "127.0.0.1",
             "stats.port": str(self.port),
         } | {key.replace("__", "."): value for key, value in settings.items()}
         self.lines: list[str] = []
@@ -87,7 +88,9 @@ class Daemon:
     def get(self, path: str) -> tuple[int, str]:
         """Return status and body of a page; 0 where nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://{self.settings['stats.host']}:{self.port}{path}", timeout=10
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -80,7 +80,7 @@ def deduplicate(
     for result in results:
         result.check()
     json_result, plan_result = results
-    with open_run(loaded) as run:
+    with open_run(loaded, analyses=not skip_analyse_phase) as run:
         from py_image_dedup import report
 
         _note_missing_target(settings)

@@ -41,7 +41,7 @@ def apply(plan_file: str, *, dry_run: bool, yes: bool, **options: Any) -> int:
         loaded = load(folders=plan.roots, action=str(plan.action), target=plan.target, yes=yes, **options)
     except RootError as error:
         raise RootError(f'the plan is of origin "{plan.origin}", and not all its folders are here: {error}') from None
-    with open_run(loaded) as run:
+    with open_run(loaded, analyses=False) as run:
         plan = run.execution.adopt(plan)
         if not dry_run:
             return exit_code(act(plan, run, settings=loaded.settings, yes=yes, kind="apply"))

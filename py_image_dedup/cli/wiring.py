@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
@@ -110,8 +110,11 @@ class Parts:
 
 
 @contextmanager
-def open_parts(settings: Settings) -> Iterator[Parts]:
-    """Open the store and put together what works on it, for a person who watches."""
+def open_parts(settings: Settings, *, remotely: bool = False) -> Iterator[Parts]:
+    """Open the store and put together what works on it, for a person who watches.
+
+    `remotely`: pictures may be described by workers, if the settings say so.
+    """
     from py_image_dedup.progress import ProgressBar
 
     def away(where: str, why: str) -> None:
@@ -120,7 +123,8 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
 
     store = open_store(settings)
     try:
-        with ProgressBar(open_console(stderr=True)) as bar, elsewhere_too(settings, away) as elsewhere:
+        workers = elsewhere_too(settings, away) if remotely else nullcontext()
+        with ProgressBar(open_console(stderr=True)) as bar, workers as elsewhere:
             yield put_together(settings, store, bar, elsewhere)
     finally:
         store.close()
@@ -158,10 +162,10 @@ class Run(NamedTuple):
 
 
 @contextmanager
-def open_run(loaded: Loaded) -> Iterator[Run]:
-    """Open the store and wire the parts."""
+def open_run(loaded: Loaded, *, analyses: bool = True) -> Iterator[Run]:
+    """Open the store and wire the parts; workers are needed only by what `analyses`."""
     check_folders(loaded.settings)
-    with open_parts(loaded.settings) as parts:
+    with open_parts(loaded.settings, remotely=analyses) as parts:
         yield run_of(loaded.settings, parts)
 
 

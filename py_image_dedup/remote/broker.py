@@ -28,8 +28,8 @@ PREFIX: Final = "py-image-dedup:"
 """Of every key in Redis, so that a user of it can be limited to them."""
 
 _PATIENCE = 3  # seconds that connecting, or one command, may take where a picture waits for it
-_KEPT = 600  # seconds that bytes and answers stay in Redis when nobody fetches them
-_SENT_AGAIN_AFTER = 60  # seconds after which a job of a worker that vanished is given to another
+_KEPT = 600  # seconds that answers stay in Redis when nobody fetches them
+_SENT_AGAIN_AFTER = 24 * 3600  # seconds after which Redis gives a job of a worker that vanished to another
 
 
 class BrokerError(DedupError):
@@ -47,14 +47,6 @@ class Addresses:
     ca_file: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What one job may cost a worker: seconds, and kilobytes of memory after which its process is renewed."""
-
-    seconds: int = 30
-    kilobytes: int = 1_000_000
-
-
 def addresses_of(remote: RemoteSettings) -> Addresses:
     """Return what the settings say; raises :class:`ConfigError` if they name no broker."""
     if remote.broker_url is None or remote.result_url is None:
@@ -62,12 +54,7 @@ def addresses_of(remote: RemoteSettings) -> Addresses:
     return Addresses(broker=remote.broker_url, results=remote.result_url, ca_file=remote.ca_file)
 
 
-def cost_of(remote: RemoteSettings) -> Cost:
-    """Return what the settings allow one job to take."""
-    return Cost(seconds=round(remote.time_limit.total_seconds()), kilobytes=remote.memory_limit // 1024)
-
-
-def make_app(addresses: Addresses, cost: Cost = Cost()) -> celery.Celery:
+def make_app(addresses: Addresses) -> celery.Celery:
     """Return the Celery application that senders and workers share."""
     app = celery.Celery(QUEUE, broker=addresses.broker, backend=addresses.results)
     app.conf.update(
@@ -83,10 +70,7 @@ def make_app(addresses: Addresses, cost: Cost = Cost()) -> celery.Celery:
         task_acks_late=True,
         task_acks_on_failure_or_timeout=True,
         task_reject_on_worker_lost=False,
-        task_time_limit=cost.seconds,
-        task_soft_time_limit=max(1, cost.seconds - 5),
         worker_prefetch_multiplier=1,
-        worker_max_memory_per_child=cost.kilobytes,
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options=_transport_options(addresses.broker),
@@ -104,9 +88,9 @@ def make_app(addresses: Addresses, cost: Cost = Cost()) -> celery.Celery:
 def _transport_options(url: str) -> Data:
     if not url.startswith("redis"):
         return {}
-    # Without the intervals a worker's death would be noticed only by every hundredth second's look.
-    intervals = {"unacked_restore_interval": 1, "unacked_restore_throttle": 1}
-    return {"global_keyprefix": PREFIX, "visibility_timeout": _SENT_AGAIN_AFTER, **intervals}
+    # One worker sees by its own clock how long another has had a job: were the time short, two whose clocks differ
+    # would do the same work.  Whoever sent it loses patience much sooner.
+    return {"global_keyprefix": PREFIX, "visibility_timeout": _SENT_AGAIN_AFTER}
 
 
 def _impatience(url: str) -> Data:
@@ -141,10 +125,10 @@ class Bytes:
             **secured,
         )
 
-    def put(self, key: str, data: bytes) -> None:
-        """Store bytes; they vanish by themselves in the end."""
+    def put(self, key: str, data: bytes, *, seconds: float) -> None:
+        """Store bytes; after so many seconds they vanish by themselves."""
         with translated():
-            self._redis.set(f"{PREFIX}bytes:{key}", data, ex=_KEPT)
+            self._redis.set(f"{PREFIX}bytes:{key}", data, px=round(1000 * seconds))
 
     def get(self, key: str, *, size: int) -> bytes | None:
         """Return the bytes; None if they are gone, or more or less than `size`."""
@@ -158,11 +142,6 @@ class Bytes:
         """Forget the bytes."""
         with translated():
             self._redis.delete(f"{PREFIX}bytes:{key}")
-
-    def waiting(self) -> int:
-        """Return how many jobs wait for a worker; 0 where another broker than Redis holds them."""
-        with translated():
-            return int(self._redis.llen(f"{PREFIX}{QUEUE}"))
 
     def close(self) -> None:
         """Close the connections."""
@@ -178,18 +157,20 @@ class Workers:
         self._app.conf.broker_transport_options = options | _impatience(addresses.broker)
         self._bytes = Bytes(addresses)
 
-    def put(self, job: Job, data: bytes) -> None:
-        """Store the bytes of a job."""
-        self._bytes.put(job.key, data)
+    def put(self, job: Job, data: bytes, *, seconds: float) -> None:
+        """Store the bytes of a job; after so many seconds no worker can begin with it any more.
 
-    def ask(self, job: Job, *, expires: float) -> None:
-        """Send a job whose bytes are stored; after `expires` seconds no worker begins with it any more."""
+        Celery could tell when a job expires, but by the clock of this machine, and workers would read it by theirs.
+        """
+        self._bytes.put(job.key, data, seconds=seconds)
+
+    def ask(self, job: Job) -> None:
+        """Send a job whose bytes are stored."""
         with translated():
             self._app.send_task(
                 TASK,
                 args=[job.as_data()],
                 task_id=job.key,
-                expires=expires,
                 retry=True,
                 retry_policy={"max_retries": 1, "interval_start": 0.2},
             )
@@ -214,10 +195,6 @@ class Workers:
         self._bytes.remove(job.key)
         with translated():
             self._app.backend.delete(self._app.backend.get_key_for_task(job.key))
-
-    def waiting(self) -> int:
-        """Return how many jobs wait for a worker."""
-        return self._bytes.waiting()
 
     def close(self) -> None:
         """Close all connections."""

@@ -20,8 +20,8 @@ def check(mail: Mail, seconds: float) -> None:
     Raises :class:`BrokerError` if nobody does in time, :class:`MessageError` if the answer is none.
     """
     job = Job(uuid.uuid4().hex, hashlib.sha256(_QUESTION).hexdigest(), len(_QUESTION), 1)
-    mail.put(job, _QUESTION)
-    mail.ask(job, expires=seconds)
+    mail.put(job, _QUESTION, seconds=seconds)
+    mail.ask(job)
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,7 +21,7 @@ from py_image_dedup.remote.broker import BrokerError, Ended
 from py_image_dedup.remote.message import Job, MessageError
 from py_image_dedup.remote.placement import Placement, Strain, Where
 from py_image_dedup.remote.post import Mail, Post
-from py_image_dedup.remote.senses import Readings
+from py_image_dedup.remote.senses import Readings, processor_time
 
 _FEEL_EVERY = 2.0  # seconds
 _TRIES = 2  # workers that a picture may cost before it is skipped
@@ -63,10 +64,7 @@ class HereOrThere:
         feel: Callable[[], Readings],
         changed: Callable[[str, str], None],
     ) -> None:
-        """Begin to wait for answers.
-
-        `changed` hears where pictures go ("here", "there", "both") and why, at first and when that changes.
-        """
+        """Tell `changed` where pictures go ("here", "there", "both") and why, at first and when that changes."""
         self.under_way = terms.under_way
         self.elsewhere = 0
         self._here = here
@@ -75,10 +73,12 @@ class HereOrThere:
         self._strain = strain
         self._terms = terms
         self._feel = feel
-        self._slots = threading.BoundedSemaphore(terms.slots)
+        # Threads of their own, since each keeps some of the memory that its largest picture took.
+        self._decoding = ThreadPoolExecutor(terms.slots, "describe")
         self._in_flight = MemoryBudget(terms.in_flight)
         self._line = threading.Lock()  # one picture leaves after the other: together none would be sooner
         self._lock = threading.Condition()
+        self._waiting = 0
         self._felt = float("-inf")
         self._situation = ""
         self._changed = changed
@@ -101,6 +101,7 @@ class HereOrThere:
     def close(self) -> None:
         """Wait for nobody any more."""
         self._post.close()
+        self._decoding.shutdown()
 
     def _began_here(self) -> None:
         with self._lock:
@@ -115,11 +116,17 @@ class HereOrThere:
     def _choose(self, kind: str, size: int) -> Where:
         with self._lock:
             self._feel_now_and_then()
-            while (where := self._placement.choose(kind, size, self._strain.reason)) is None:
+            while (where := self._chosen(kind, size)) is None:
+                self._waiting += 1
                 self._lock.wait()
+                self._waiting -= 1
             self._placement.began(where)
             self._tell()
+            self._lock.notify()  # where one can go, the next may be able to; to wake all would take the processor
             return where
+
+    def _chosen(self, kind: str, size: int) -> Where | None:
+        return self._placement.choose(kind, size, self._strain.reason, waiting=self._waiting)
 
     def _tell(self) -> None:
         """Say where pictures go, when that changes."""
@@ -137,20 +144,21 @@ class HereOrThere:
     def _by_myself(self, content: str, source: BinaryIO, kind: str, size: int) -> Content:
         seconds = None
         try:
-            with self._slots:
-                started = time.monotonic()
-                source.seek(0)
-                described = self._here.describe(content, source)
-            seconds = time.monotonic() - started
+            described, seconds = self._decoding.submit(self._timed, content, source).result()
             return described
         finally:
             self._ended(Where.HERE, kind, size, seconds)
+
+    def _timed(self, content: str, source: BinaryIO) -> tuple[Content, float]:
+        started = time.monotonic()
+        source.seek(0)
+        return self._here.describe(content, source), time.monotonic() - started
 
     def _ended(self, where: Where, kind: str, size: int, seconds: float | None) -> None:
         with self._lock:
             self._placement.ended(where, kind, size, seconds)
             self._tell()
-            self._lock.notify_all()
+            self._lock.notify()
 
     def _there(self, content: str, data: bytes, kind: str) -> Content:
         """Send a picture and wait for its answer; one that ends the worker's process goes to another once."""
@@ -193,18 +201,18 @@ class HereOrThere:
         with self._lock:
             self._placement.queued(len(data))
             failures = self._placement.failures
-        seconds = None
+        seconds, toil = None, 0.0
         try:
             with self._line:
                 if self._placement.failures > failures:  # of those before it in the line
                     raise BrokerError(self._placement.away)
-                started = time.monotonic()
-                self._mail.put(job, data)
-                self._mail.ask(job, expires=self._terms.timeout)
-                seconds = time.monotonic() - started
+                started, toiled = time.monotonic(), processor_time()
+                self._mail.put(job, data, seconds=self._terms.timeout)
+                self._mail.ask(job)
+                seconds, toil = time.monotonic() - started, processor_time() - toiled
         finally:
             with self._lock:
-                self._placement.left(len(data), seconds)
+                self._placement.left(len(data), seconds, toil)
 
     def _forget(self, job: Job) -> None:
         try:

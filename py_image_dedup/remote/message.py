@@ -7,6 +7,7 @@ anything, so both ends read what comes as if a stranger had sent it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -24,7 +25,6 @@ _KEY: Final = re.compile(r"[0-9a-zA-Z:-]{1,200}")
 _LONGEST_REASON = 1000  # characters
 _MOST_PIXELS = 1 << 40
 _MOST = 1 << 31
-_THUMBNAIL = 64  # pixels of its sides
 _LARGEST = 2  # of the values of a signature
 
 Data = dict[str, Any]
@@ -74,7 +74,8 @@ def answer(content: Content) -> Data:
 
 def refusal(content: str, error: PictureError) -> Data:
     """Return what is sent back for bytes that are no picture, or could not be read for now."""
-    return {**_versions(), "content": content, "reason": str(error)[:_LONGEST_REASON], "may_pass": _may_pass(error)}
+    reason = str(error)[:_LONGEST_REASON]
+    return {**_versions(), "content": content, "reason": reason, "may_pass": isinstance(error, NotNow)}
 
 
 def content_of(data: object, job: Job) -> Content:
@@ -86,25 +87,22 @@ def content_of(data: object, job: Job) -> Content:
     if told.get("content") != job.content:
         raise MessageError("it is the answer to another job")
     if "reason" in told:
-        _nothing_else(told, refusal("", PictureError("")))
+        _nothing_else(told, [*_versions(), "content", "reason", "may_pass"])
         reason = _text(told, "reason", re.compile(rf"(?s).{{1,{_LONGEST_REASON}}}"))
         if not isinstance(told["may_pass"], bool):
             raise MessageError("may_pass is neither true nor false")
         raise (NotNow if told["may_pass"] else PictureError)(reason)
+    _nothing_else(told, [*_versions(), "content", "facts", "thumbnail", "signature"])
+    side = images.THUMBNAIL_SIDE
     content = Content(
         job.content,
-        _facts(told.get("facts"), job),
-        np.frombuffer(_bytes(told, "thumbnail", _THUMBNAIL**2), np.uint8).reshape(_THUMBNAIL, _THUMBNAIL),
+        _facts(told["facts"], job),
+        np.frombuffer(_bytes(told, "thumbnail", side**2), np.uint8).reshape(side, side),
         np.frombuffer(_bytes(told, "signature", signature.LENGTH), np.int8),
     )
     if np.abs(content.signature.astype(np.int16)).max() > _LARGEST:
         raise MessageError(f"its signature has values beyond {_LARGEST}")
-    _nothing_else(told, answer(content))
     return content
-
-
-def _may_pass(error: PictureError) -> bool:
-    return isinstance(error, NotNow)
 
 
 def _versions() -> Data:
@@ -145,8 +143,9 @@ def _facts(told: object, job: Job) -> Facts:
     return facts
 
 
-def _nothing_else(told: Data, expected: Data) -> None:
-    if told.keys() != expected.keys():
+def _nothing_else(told: Data, names: Iterable[str]) -> None:
+    expected = {*names}
+    if told.keys() != expected:
         raise MessageError(f"it does not hold exactly {', '.join(sorted(expected))}")
 
 

@@ -1,8 +1,10 @@
 """Where the next picture is described: here or there.  Pure: clock, readings and measurements are handed in.
 
 While this machine is at ease, a picture goes where it will be done sooner, by what pictures of its kind took lately
-here and there and by what waits at both.  While it is strained (busy with other things, short of memory, hot), all
-goes there.  While there is nobody there, all is done here, and now and then one picture goes to see.
+here and there and by what waits at both.  It waits rather than to queue here: things may change.  Where sending alone
+keeps the processor busy, none is described here while others wait to leave: it would hold up more than it is worth.
+While the machine is strained (busy with other things, short of memory, hot), all goes there.  While there is nobody
+there, all is done here, and now and then one picture goes to see.
 """
 
 from __future__ import annotations
@@ -69,34 +71,25 @@ class Strain:
 
 @dataclass(slots=True)
 class _Side:
-    """What is known of one side: how many pictures it has, their bytes, and what one byte of each kind takes."""
+    """What is known of one side.
+
+    ``slots``: how many pictures of a kind that is new to it are tried at the same time.  ``pictures``: it has now.
+    ``paces``: seconds that a byte of each kind takes.  ``used``: when a picture last went there.
+    """
 
     slots: int
     pictures: int = 0
     paces: dict[str, float] = field(default_factory=dict)
     used: float = float("-inf")
 
-    def expected(self, kind: str, size: int) -> float:
-        """Return in how many seconds another picture of a known kind would be done."""
-        return self.paces[kind] * size * (1 + self.pictures / self.slots)
-
-    def learn(self, kind: str, size: int, seconds: float) -> None:
-        pace = seconds / max(1, size)
-        before = self.paces.get(kind)
-        self.paces[kind] = pace if before is None else before + _NEW * (pace - before)
+    def is_full(self) -> bool:
+        """Tell whether there is a picture for every slot, and one that is ready to be next."""
+        return self.pictures > self.slots
 
 
-@dataclass(slots=True)
-class _Link:
-    """How fast bytes leave, and how many wait for it."""
-
-    waiting: int = 0
-    seconds_per_byte: float = 0.0
-
-    def learn(self, size: int, seconds: float) -> None:
-        pace = seconds / max(1, size)
-        before = self.seconds_per_byte
-        self.seconds_per_byte = pace if not before else before + _NEW * (pace - before)
+def _blend(before: float | None, newest: float) -> float:
+    """Return a mean in which what is long ago counts less and less."""
+    return newest if before is None else before + _NEW * (newest - before)
 
 
 class Placement:
@@ -106,10 +99,12 @@ class Placement:
         """`slots`: pictures decoded here at the same time."""
         self._always = always
         self._clock = clock
-        self._here = _Side(slots)
-        self._there = _Side(1)  # how many workers there are shows in how long they take
-        self._sides = {Where.HERE: self._here, Where.THERE: self._there}
-        self._link = _Link()
+        # How many workers there are shows in how long they take.
+        self._sides = {Where.HERE: _Side(slots), Where.THERE: _Side(1)}
+        self._leaving = 0  # bytes
+        self._connected = False
+        self._line = 0.0  # seconds per byte; 0 as long as nothing is known
+        self._toil = 0.0  # the share of these in which the processor was at work, or wanted
         self._pause = _FIRST_PAUSE
         self._again = float("-inf")
         self._on_trial = False
@@ -126,29 +121,45 @@ class Placement:
             return Where.THERE, strain or "always"
         return "both", "whichever is sooner"
 
-    def choose(self, kind: str, size: int, strain: str) -> Where | None:
-        """Return where a picture of this kind and size is to go; None while nothing is known of such."""
+    def choose(self, kind: str, size: int, strain: str, *, waiting: int = 0) -> Where | None:
+        """Return where a picture is to go; None while it had better wait, as so many others do already."""
         now = self._clock()
         if self.away and (now < self._again or self._on_trial):
             return Where.HERE
         if self.away or self._always or strain:  # away: to see whether they are back
             return Where.THERE
-        return self._sooner(kind, size, now)
+        return self._sooner(kind, size, now, waiting)
 
-    def _sooner(self, kind: str, size: int, now: float) -> Where | None:
+    def _sooner(self, kind: str, size: int, now: float, waiting: int) -> Where | None:
+        known = [where for where in self._sides if self._knows(where, kind)]
         for where, side in self._sides.items():
-            if kind not in side.paces and side.pictures < side.slots:
+            if where not in known and side.pictures < side.slots:
                 return where
-        if kind not in self._here.paces or kind not in self._there.paces:
-            known = [where for where, side in self._sides.items() if kind in side.paces]
-            return known[0] if known else None
-        here = self._here.expected(kind, size)
-        link = (self._link.waiting + size) * self._link.seconds_per_byte
-        there = link + self._there.paces[kind] * size
-        where, other = (Where.HERE, Where.THERE) if here <= there else (Where.THERE, Where.HERE)
-        if now - self._sides[other].used > _SEE_AGAIN:
-            return other
-        return where
+        if not known:
+            return None
+        where = min(known, key=lambda where: self._seconds(where, kind, size, waiting))
+        if len(known) == len(self._sides):
+            if self._leaving and self._hampers(kind):
+                where = Where.THERE
+            other = Where.THERE if where is Where.HERE else Where.HERE
+            if now - self._sides[other].used > _SEE_AGAIN:
+                return other
+        return None if where is Where.HERE and self._sides[where].is_full() else where
+
+    def _knows(self, where: Where, kind: str) -> bool:
+        return kind in self._sides[where].paces and (where is Where.HERE or self._line > 0)
+
+    def _seconds(self, where: Where, kind: str, size: int, waiting: int) -> float:
+        """Return in how many seconds one more picture would be done, of a kind that the side knows."""
+        side = self._sides[where]
+        work = side.paces[kind] * size
+        if where is Where.HERE:
+            return work * (1 + (side.pictures + waiting) / side.slots)
+        return work + (self._leaving + size) * self._line
+
+    def _hampers(self, kind: str) -> bool:
+        """Tell whether a picture described here would keep the processor from sending more than one meanwhile."""
+        return self._toil * self._sides[Where.HERE].paces[kind] >= self._line
 
     def began(self, where: Where) -> None:
         """Take note that a picture goes there."""
@@ -160,13 +171,18 @@ class Placement:
 
     def queued(self, size: int) -> None:
         """Take note that so many bytes wait to leave."""
-        self._link.waiting += size
+        self._leaving += size
 
-    def left(self, size: int, seconds: float | None) -> None:
-        """Take note that they left, `seconds` after the line was free for them; None if they could not."""
-        self._link.waiting -= size
-        if seconds is not None:
-            self._link.learn(size, seconds)
+    def left(self, size: int, seconds: float | None, toil: float = 0.0) -> None:
+        """Take note that they left, `seconds` after the line was free for them; None if they could not.
+
+        `toil`: in how many of the seconds the processor was at work on it, or was waited for.
+        """
+        self._leaving -= size
+        if seconds and self._connected:
+            self._toil = _blend(self._toil if self._line else None, min(1.0, toil / seconds))
+            self._line = _blend(self._line or None, seconds / max(1, size))
+        self._connected |= bool(seconds)  # the first makes the connection too, and takes longer than others will
 
     def ended(self, where: Where, kind: str, size: int, seconds: float | None) -> None:
         """Take note that a picture is done; `seconds` of work, or from sent to answered; None if it failed."""
@@ -175,7 +191,7 @@ class Placement:
         if where is Where.THERE:
             self._on_trial = False
         if seconds is not None:
-            side.learn(kind, size, seconds)
+            side.paces[kind] = _blend(side.paces.get(kind), seconds / max(1, size))
             if where is Where.THERE:
                 self.away, self._pause = "", _FIRST_PAUSE
 

@@ -1,4 +1,4 @@
-"""Jobs that are on their way: one thread looks for all their answers at once."""
+"""Jobs that are on their way: one thread looks for all their answers at once, from the first job on."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LOOK_EVERY = 0.02  # seconds; one question for all that are waited for
 class Mail(Protocol):
     """What :class:`~py_image_dedup.remote.broker.Workers` does."""
 
-    def put(self, job: Job, data: bytes) -> None:
-        """Store the bytes of a job."""
+    def put(self, job: Job, data: bytes, *, seconds: float) -> None:
+        """Store the bytes of a job for so many seconds."""
 
-    def ask(self, job: Job, *, expires: float) -> None:
+    def ask(self, job: Job) -> None:
         """Send a job."""
 
     def answers(self, keys: list[str]) -> Any:
@@ -37,8 +37,7 @@ class Post:
         self._waiting: dict[str, Future[Any]] = {}
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._look, name="answers", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def expect(self, key: str) -> Future[Any]:
         """Return what will hold the answer: data, or an :class:`Ended`."""
@@ -46,6 +45,9 @@ class Post:
         with self._changed:
             self._waiting[key] = future
             self._changed.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="answers", daemon=True)
+                self._thread.start()
         return future
 
     def give_up(self, key: str) -> None:
@@ -54,11 +56,12 @@ class Post:
             self._waiting.pop(key, None)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, if there is one."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _look(self) -> None:
         while True:

@@ -80,6 +80,16 @@ class Senses:
             return ""
 
 
+def processor_time() -> float:
+    """Return how many seconds the calling thread has run, or waited until a processor was free for it."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+            ran, waited, _ = file.read().split()
+    except (OSError, ValueError):
+        return time.thread_time()
+    return (int(ran) + int(waited)) / 1e9
+
+
 def _whole(text: str) -> int | None:
     try:
         return int(text)

@@ -14,7 +14,7 @@ from py_image_dedup.analysis import Decoder
 from py_image_dedup.config import FOLDERS, Settings, load_settings
 from py_image_dedup.errors import NotNow, PictureError
 from py_image_dedup.remote import message
-from py_image_dedup.remote.broker import TASK, Bytes, addresses_of, cost_of, make_app
+from py_image_dedup.remote.broker import TASK, Bytes, addresses_of, make_app
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 def make_worker(settings: Settings) -> Celery:
     """Return the Celery application with its one task."""
     addresses = addresses_of(settings.remote)
-    app = make_app(addresses, cost_of(settings.remote))
+    seconds = round(settings.remote.time_limit.total_seconds())
+    app = make_app(addresses)
+    app.conf.update(
+        task_time_limit=seconds,
+        task_soft_time_limit=max(1, seconds - 5),
+        worker_max_memory_per_child=settings.remote.memory_limit // 1024,  # Celery counts kilobytes
+    )
     largest, most_pixels = settings.analysis.max_file_size, settings.analysis.max_megapixels * 1_000_000
 
     @cache

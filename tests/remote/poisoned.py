@@ -1,7 +1,8 @@
 """Workers that fail in ways that real pictures and real liars would make them: told by the environment, for tests.
 
 ``POISON``: the SHA-256 of a content that kills the process.  ``SLOW``: seconds that every picture takes more.
-``LIE``: tells something else.  ``ONCE``: a file; the first picture creates it and kills its process.
+``LIE``: tells something else.  ``ONCE``: a file; the first picture creates it and kills its process.  ``LOG``: a file
+that gets a line for every picture.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ def describe(self: Decoder, content: str, source: BinaryIO) -> Content:
     if once and not os.path.exists(once):
         with open(once, "x", encoding="ascii"):
             os.kill(os.getpid(), signal.SIGKILL)
+    if log := os.environ.get("LOG"):
+        with open(log, "a", encoding="ascii") as file:
+            file.write(f"{content}\n")
     time.sleep(float(os.environ.get("SLOW", "0")))
     return _describe(self, content, source)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pictures
 import pytest
 from command import Command
 from daemons import Daemon
-from workers import RedisServer, Worker, running
+from workers import RedisServer, Worker, addresses, running
 
 pytestmark = pytest.mark.redis
 
@@ -20,15 +18,6 @@ class Agent(Daemon):
     """A daemon with workers."""
 
     name = "agent"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of this test alone."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop(signal.SIGKILL)
 
 
 @pytest.fixture
@@ -48,7 +37,8 @@ def test_the_agent_uses_workers_as_they_come_and_go(tmp_path: Path, photos: Path
     agent = Agent(
         command,
         photos,
-        remote__broker_url=redis.url,
+        remote__broker_url=addresses(redis.url)["PY_IMAGE_DEDUP_REMOTE_BROKER_URL"],
+        remote__result_url=redis.url,
         remote__min_memory="1000TB",
         remote__timeout="2s",
         dry_run="false",
@@ -62,7 +52,7 @@ def test_the_agent_uses_workers_as_they_come_and_go(tmp_path: Path, photos: Path
     with running(Worker(tmp_path / "worker", redis.url)) as worker, agent:
         agent.wait_until_ready()
         agent.wait_for_words("Pictures are described on workers: .* MB of memory left")
-        assert agent.metric(elsewhere) == 8
+        assert (agent.metric(elsewhere), agent.metric("decoding", where="there")) == (8, 1)
         pictures.photo(3, (160, 120)).resize((120, 90)).save(photos / "small copy.jpg", quality=85)
         agent.wait_for(lambda: not (photos / "small copy.jpg").exists())
         told = command.run("agent", "status", "--config", agent.file)
@@ -72,7 +62,7 @@ def test_the_agent_uses_workers_as_they_come_and_go(tmp_path: Path, photos: Path
         come(20)
         agent.wait_for_words("Pictures are described on this machine: no worker answered within 2 s")
         agent.wait_for(lambda: agent.metric("files_decoded_total") == 10)
-        assert agent.metric(elsewhere) == 9
+        assert (agent.metric(elsewhere), agent.metric("decoding", where="here")) == (9, 1)
         with running(Worker(tmp_path / "another", redis.url)):
             number = 30
             while agent.metric(elsewhere) == 9:

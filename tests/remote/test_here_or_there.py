@@ -33,13 +33,13 @@ class Echo:
         self._bytes: dict[str, bytes] = {}
         self._answers: dict[str, Any] = {}
 
-    def put(self, job: Job, data: bytes) -> None:
+    def put(self, job: Job, data: bytes, *, seconds: float) -> None:
+        assert seconds > 0
         if self.away:
             raise BrokerError("nobody there")
         self._bytes[job.key] = data
 
-    def ask(self, job: Job, *, expires: float) -> None:
-        assert expires > 0
+    def ask(self, job: Job) -> None:
         self.asked += 1
         content = Decoder(max_pixels=PIXELS).describe(job.content, io.BytesIO(self._bytes[job.key]))
         self._answers[job.key] = message.answer(content)

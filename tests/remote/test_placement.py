@@ -44,7 +44,8 @@ class World:
         while begun < pictures or events:
             where: Where | None = None
             if begun < pictures and len(events) < self.threads:
-                where = Where.HERE if mode == "never" else placement.choose("JPEG", MEGABYTE, strain)
+                others = min(pictures - begun, self.threads - len(events)) - 1
+                where = placement.choose("JPEG", MEGABYTE, strain, waiting=others) if mode != "never" else Where.HERE
             if where is not None:
                 begun += 1
                 placement.began(where)
@@ -87,6 +88,40 @@ def test_both_are_used_where_that_helps() -> None:
     world = World(0.05, 0.05, 0.001, workers=1)
     assert world.run(400, mode="auto") < 0.65 * World(0.05, 0.05, 0.001, workers=1).run(400, mode="never")
     assert min(world.went.values()) > 100
+
+
+def measured(*, toil: float) -> Placement:
+    """Return a placement that knows 0.26 s here, and 0.07 s to send: `toil` of it for the processor."""
+    placement = Placement(always=False, slots=1, clock=lambda: 0.0)
+    for where in (Where.HERE, Where.THERE):
+        placement.began(where)
+    placement.ended(Where.HERE, "JPEG", MEGABYTE, 0.26)
+    for seconds in (1.0, 0.07):  # the first makes the connection
+        placement.queued(MEGABYTE)
+        placement.left(MEGABYTE, seconds, toil * seconds)
+    placement.ended(Where.THERE, "JPEG", MEGABYTE, 0.1)
+    return placement
+
+
+@pytest.mark.parametrize(("toil", "where"), [(0.9, Where.THERE), (0.1, Where.HERE)])
+def test_a_processor_that_is_busy_with_sending_is_left_to_it(toil: float, where: Where) -> None:
+    """Though what waits to leave would be done sooner here: the others would wait for it."""
+    placement = measured(toil=toil)
+    assert placement.choose("JPEG", MEGABYTE, "") is Where.THERE
+    placement.queued(10 * MEGABYTE)
+    assert placement.choose("JPEG", MEGABYTE, "") is where
+
+
+def test_nobody_queues_here() -> None:
+    """One picture may be ready to be next; others wait, and may still go there."""
+    placement = measured(toil=0.1)
+    placement.queued(10 * MEGABYTE)
+    for _ in range(2):
+        assert placement.choose("JPEG", MEGABYTE, "") is Where.HERE
+        placement.began(Where.HERE)
+    assert placement.choose("JPEG", MEGABYTE, "") is None
+    placement.left(10 * MEGABYTE, None)
+    assert placement.choose("JPEG", MEGABYTE, "") is Where.THERE
 
 
 def test_a_strained_machine_sends_all_away() -> None:

@@ -6,88 +6,21 @@ import hashlib
 import os
 import re
 import signal
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pictures
 import pytest
 import redis as redis_client
-from command import Command, Finished
-from PIL import Image
+from analysed import analyse, disturbed, fill
+from command import Command
 from secured_server import make_certificates
-from workers import PROGRAM, RedisServer, Worker, addresses, running, wait_until
+from workers import PROGRAM, RedisServer, Worker, running, wait_until
 
 pytestmark = pytest.mark.redis
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis for tests that do it no harm."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of this test alone."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop(signal.SIGKILL)
-
-
-@pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of several formats, a copy, and files that are none."""
-    return fill(tmp_path_factory.mktemp("album"), 60)
-
-
-def fill(album: Path, count: int) -> Path:
-    """Write small pictures, every tenth of another format."""
-    for number in range(count):
-        picture = pictures.photo(number, (96, 72))
-        kind = ("PNG", "WEBP", "HEIF", "TIFF")[number // 10 % 4] if number % 10 == 0 else "JPEG"
-        picture.save(album / f"{number}.{kind.lower().replace('heif', 'heic')}", kind)
-    (album / "copy.jpg").write_bytes((album / "1.jpeg").read_bytes())
-    (album / "none.jpg").write_bytes(b"no picture")
-    (album / "cut.jpg").write_bytes((album / "2.jpeg").read_bytes()[:700])
-    Image.new("L", (8, 8)).save(album / "tiny.png")
-    return album
-
-
-def analyse(home: Path, album: Path, mode: str, url: str, **settings: str) -> tuple[Finished, list[Any], float]:
-    """Analyse in a mode; return how it ended, all records, and the seconds it took."""
-    command = Command(home)
-    database = home / "records.sqlite"
-    environment = {"PY_IMAGE_DEDUP_REMOTE_MODE": mode, "PYTHONWARNINGS": "", **addresses(url)}
-    environment |= {f"PY_IMAGE_DEDUP_REMOTE_{name.upper()}": value for name, value in settings.items()}
-    started = time.monotonic()
-    done = command.run("deduplicate", album, "--dry-run", "--database", database, "-t", "2", **environment)
-    seconds = time.monotonic() - started
-    assert done.code == 0, done.err
-    return done, dump(database), seconds
-
-
-def dump(database: Path) -> list[Any]:
-    """Return every record."""
-    with sqlite3.connect(database) as connection:
-        return [
-            sorted(connection.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in ("files", "contents")
-        ]
-
-
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory, album: Path) -> list[Any]:
-    """The records of an undisturbed analysis here."""
-    return analyse(tmp_path_factory.mktemp("local"), album, "never", "redis://127.0.0.1:1/0")[1]
 
 
 def test_local_remote_and_mixed_analysis_give_equal_records(tmp_path: Path, server: RedisServer) -> None:
@@ -129,6 +62,13 @@ def test_without_a_broker_all_is_done_here(tmp_path: Path, album: Path, local: l
     assert seconds < 60
 
 
+def test_what_analyses_nothing_asks_for_no_broker(tmp_path: Path, album: Path) -> None:
+    """Explaining two pictures goes without one, whatever the mode."""
+    command = Command(tmp_path)
+    done = command.run("explain", album / "1.jpeg", album / "copy.jpg", PY_IMAGE_DEDUP_REMOTE_MODE="always")
+    assert (done.code, done.err) == (0, "")
+
+
 def test_without_workers_all_is_done_here(tmp_path: Path, redis: RedisServer, album: Path, local: list[Any]) -> None:
     """Nobody answers: after remote.timeout the work is done here, and nobody will find the jobs later."""
     done, records, seconds = analyse(tmp_path / "home", album, "always", redis.url, timeout="3s")
@@ -136,18 +76,6 @@ def test_without_workers_all_is_done_here(tmp_path: Path, redis: RedisServer, al
     assert "no worker answered within 3 s" in done.err
     assert seconds < 60
     assert not redis.client.keys("*bytes*")
-
-
-def disturbed(
-    home: Path, album: Path, url: str, disturb: Callable[[], None], **settings: str
-) -> tuple[Finished, list[Any]]:
-    """Analyse with workers only, and disturb that in the middle of it."""
-    troublemaker = threading.Thread(target=disturb)
-    troublemaker.start()
-    done, records, seconds = analyse(home, album, "always", url, **({"timeout": "10s"} | settings))
-    troublemaker.join()
-    assert seconds < 120
-    return done, records
 
 
 def test_a_child_killed_in_the_middle(tmp_path: Path, redis: RedisServer, album: Path, local: list[Any]) -> None:

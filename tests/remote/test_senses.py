@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from py_image_dedup.remote.senses import Readings, Senses
+from py_image_dedup.remote.senses import Readings, Senses, processor_time
 
 
 def write(root: Path, **files: str) -> None:
@@ -68,3 +68,15 @@ def test_this_machine() -> None:
         burner.wait()
     assert felt is not None
     assert felt > 0.1
+
+
+def test_the_processor_time_of_a_thread() -> None:
+    """Work counts, whatever it waited for a processor; sleep does not."""
+    begun, before = time.monotonic(), processor_time()
+    while time.monotonic() - begun < 0.2:
+        pass
+    worked, between = processor_time() - before, time.monotonic() - begun
+    assert 0.8 * between < worked < 1.2 * between
+    before = processor_time()
+    time.sleep(0.3)
+    assert processor_time() - before < 0.2

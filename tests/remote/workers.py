@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
@@ -21,8 +22,9 @@ PROGRAM = shutil.which("redis-server")
 
 def addresses(url: str) -> dict[str, str]:
     """Return the settings for a Redis; jobs go over the RabbitMQ that ``RABBITMQ_URL`` names, if it names one."""
+    host = urlsplit(url).hostname or ""
     return {
-        "PY_IMAGE_DEDUP_REMOTE_BROKER_URL": os.environ.get("RABBITMQ_URL", url),
+        "PY_IMAGE_DEDUP_REMOTE_BROKER_URL": os.environ.get("RABBITMQ_URL", url).replace("127.0.0.1", host),
         "PY_IMAGE_DEDUP_REMOTE_RESULT_URL": url,
     }
 
@@ -30,16 +32,18 @@ def addresses(url: str) -> dict[str, str]:
 class RedisServer:
     """A Redis of its own below a folder; may be stopped and started again, and keeps nothing then."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, host: str = "127.0.0.1") -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.options = options
+        self.options = ("--bind", host, "--protected-mode", "no", *options)
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind((host, 0))
             self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://{host}:{self.port}/0"
         self.client = redis.Redis.from_url(self.url, socket_timeout=5)
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []
+        """A command that runs the server, such as on another core."""
 
     def use_tls(self, authority: Path) -> None:
         """Offer TLS and nothing else."""
@@ -49,7 +53,7 @@ class RedisServer:
 
     def start(self) -> None:
         assert PROGRAM, "redis-server is not installed"
-        command = [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        command = [*self.prefix, PROGRAM, "--port", str(self.port), "--save", "", "--dir", str(self.folder)]
         with open(self.folder / "redis.log", "ab") as log:
             self.process = subprocess.Popen([*command, *self.options], stdout=log, stderr=log)
         wait_until(self._answers)
@@ -72,7 +76,9 @@ class RedisServer:
 class Worker:
     """``py-image-dedup worker``, or the same by Celery's command with a module that `wraps` it."""
 
-    def __init__(self, folder: Path, url: str, *, wraps: str = "", **environment: str) -> None:
+    def __init__(
+        self, folder: Path, url: str, *, wraps: str = "", prefix: Sequence[str] = (), **environment: str
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "worker.log"
         command = [sys.executable, "-m", "py_image_dedup", "worker", "-p", "2"]
@@ -80,7 +86,7 @@ class Worker:
             command = [sys.executable, "-m", "celery", "-A", wraps, "worker", "--concurrency=2", "-l", "WARNING"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                [*prefix, *command],
                 stdout=log,
                 stderr=log,
                 cwd=folder,
