@@ -73,11 +73,11 @@ def status(**options: Any) -> None:
 def _watch(folders: tuple[str, ...], options: dict[str, Any]) -> None:
     from py_image_dedup.daemon.asked import Asked
     from py_image_dedup.daemon.health import Health
-    from py_image_dedup.daemon.memory import give_back_what_is_large
+    from py_image_dedup.daemon.memory import keep_little
     from py_image_dedup.daemon.service import Told
     from py_image_dedup.metrics import Metrics
 
-    give_back_what_is_large()
+    keep_little()
     loaded = _load(folders, options)
     asked, metrics = Asked(), Metrics()
     asked.listen()

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from py_image_dedup import files
 from py_image_dedup.config import DaemonSettings
+from py_image_dedup.daemon import memory
 from py_image_dedup.daemon.asked import Asked
 from py_image_dedup.daemon.health import Health
 from py_image_dedup.daemon.inbox import MOST, Inbox
@@ -127,6 +128,8 @@ class Daemon:
         else:
             self._health.obstacle = ""
             self._pause = _FIRST_PAUSE_S
+        finally:
+            memory.give_back()
 
     def _is_ripe(self, seen: Seen) -> bool:
         """Tell whether a file was still for long enough, by its time; others are watched until they are."""
