@@ -138,9 +138,9 @@ def test_a_pair_at_exactly_the_error_asked_for(kind: Tensor) -> None:
         assert joined(kind, rows, float(np.nextafter(error, 0))) == {}
 
 
-def test_an_error_that_wraps_in_bytes_is_whole() -> None:
+@pytest.mark.parametrize("kind", [Tensor(), Tensor(side=200), Tensor(side=182, grey=True)])
+def test_an_error_that_wraps_in_bytes_is_whole(kind: Tensor) -> None:
     """A uniform shift of 16 is an error of 256, not 0, and the largest error there is does not overflow."""
-    kind = Tensor()
     rows = np.zeros((3, kind.length), np.uint8)
     rows[1], rows[2] = 16, 255
 

@@ -14,6 +14,7 @@ from py_image_dedup.kinds.interface import Floats, Signed, Vectors
 from py_image_dedup.model import Turn
 
 _GREY = 128  # taken off every value, so that points are near the origin and sums of them keep their digits
+_SUMMED_AT_ONCE = 1 << 15  # values; the sum of so many squares fits into 32 bits
 _CELLS = 10  # along a side: how much a sketch keeps
 
 
@@ -83,9 +84,12 @@ class Tensor:
     def distances(self, a: Vectors, b: Vectors, squares_a: Floats, squares_b: Floats) -> Floats:
         """Return the mean squared errors."""
         del squares_a, squares_b
-        apart = a.astype(np.float64)
-        apart -= b
-        return np.asarray(np.einsum("ij,ij->i", apart, apart) / self.length)
+        sums = np.zeros(len(a))
+        for start in range(0, self.length, _SUMMED_AT_ONCE):
+            some = slice(start, start + _SUMMED_AT_ONCE)
+            apart = np.subtract(a[:, some], b[:, some], dtype=np.int16).astype(np.int32)
+            sums += np.einsum("ij,ij->i", apart, apart)
+        return np.asarray(sums / self.length)
 
     def share(self, distance: float) -> float:
         """Return the root of the error, as a share of white."""
