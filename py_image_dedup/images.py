@@ -5,12 +5,13 @@ To add a format, add a line to ``FORMATS`` and a sample to its test.
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,9 @@ _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they desc
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 296}
     | {317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 347, 530, 531, 532, *IFD}
 )
+
+_PREVIEW_QUALITY = 82
+_LARGEST_PROFILE = 64 << 10  # bytes of a colour profile that a preview takes along; larger ones are for printers
 
 _TOLD_BY_EXIF: Final = {
     "GPS position": (GPS.GPSLatitude, GPS.GPSLongitude),
@@ -143,6 +147,48 @@ def view(
     return View(luma, np.stack(chroma, axis=-1))
 
 
+def preview(source: BinaryIO, *, side: int, turn: Turn, max_pixels: int, reserve: Reserve) -> bytes:
+    """Return a picture for people as JPEG: upright, then turned, its longer side at most `side`; raises like read."""
+    with _opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
+        image.draft("RGB", _fitting(image.size, side))
+        image.load()
+        small = _shrink(image, _fitting(image.size, side), "RGB")
+        upright = turned(np.asarray(small), Turn(_exif(image)[1]))  # some decoders turn it while they load it
+        profile = image.info.get("icc_profile", b"") if image.mode == "RGB" else b""
+    out = io.BytesIO()
+    whole = Image.fromarray(turned(upright, turn))
+    whole.save(out, "JPEG", quality=_PREVIEW_QUALITY, icc_profile=profile if len(profile) <= _LARGEST_PROFILE else b"")
+    return out.getvalue()
+
+
+class Shot(NamedTuple):
+    """What a picture tells of how it was taken: the date as EXIF writes it, and the camera; "" for what it does not."""
+
+    taken: str
+    camera: str
+
+
+def shot(source: BinaryIO, *, max_pixels: int) -> Shot:
+    """Read when and with what a picture was taken, without decoding it; nothing of a picture that can't be read."""
+    try:
+        with Image.open(source, formats=tuple(FORMATS)) as image:
+            _refuse_bomb(image, max_pixels=max_pixels)
+            if image.format == "PNG" and "exif" not in image.info:
+                return Shot("", "")  # Pillow would decode it to look for EXIF after the pixels
+            taken, exif = _exif(image)[2], image.getexif()
+    except Exception:  # noqa: BLE001 - whatever a decoder raises, there is nothing to tell
+        return Shot("", "")
+    maker, model = (str(exif.get(tag, "")).strip("\0 ") for tag in (Base.Make, Base.Model))
+    return Shot(taken, model if model.startswith(maker) else f"{maker} {model}".strip())
+
+
+def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return width and height scaled so that the longer is at most `side`."""
+    scale = min(1.0, side / max(size))
+    width, height = (max(1, round(one * scale)) for one in size)
+    return width, height
+
+
 def told(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: nullcontext()) -> frozenset[str]:
     """Return what the metadata of a picture tell, in kinds, as "GPS position" or "description".
 
@@ -179,7 +225,7 @@ def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.ui
 
 
 def turned(pixels: npt.NDArray[np.uint8], turn: Turn) -> npt.NDArray[np.uint8]:
-    """Turn pixels, uint8, shape (rows, columns) or (rows, columns, 2)."""
+    """Turn pixels, uint8, shape (rows, columns) or (rows, columns, channels)."""
     return np.ascontiguousarray(_TURNS[turn](pixels))
 
 

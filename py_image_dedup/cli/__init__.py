@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from py_image_dedup.cli import daemon, daily, decisions, explaining, past, plans, working
+from py_image_dedup.cli import daemon, daily, decisions, explaining, past, plans, reviewing, working
 from py_image_dedup.cli import index as care
 from py_image_dedup.cli.exits import EXIT_INTERRUPTED, EXIT_NO_READER
 from py_image_dedup.errors import DedupError
@@ -59,6 +59,7 @@ for _command in (
     *(daily.analyse, daily.deduplicate, daily.config),
     *(daemon.daemon, daemon.agent),
     *(plans.show, plans.apply),
+    reviewing.review,
     *(past.history, past.undo),
     *(decisions.keep, decisions.different),
     explaining.explain,
