@@ -223,7 +223,7 @@ def test_a_plan_that_another_program_changed_is_not_overwritten(review: Review, 
     plan.write_text(plan.read_text() + "\n")
     before = plan.read_bytes()
     answer = review.choose(1, "all")
-    assert answer.code == 500
+    assert answer.code == 409
     assert "was changed by another program" in answer.text
     assert plan.read_bytes() == before
 

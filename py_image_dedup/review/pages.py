@@ -12,7 +12,7 @@ import flask
 from werkzeug.wrappers import Response
 
 from py_image_dedup import actions
-from py_image_dedup.errors import DedupError, UsageError
+from py_image_dedup.errors import DedupError, PlanError, UsageError
 from py_image_dedup.files import printable
 from py_image_dedup.model import Turn
 from py_image_dedup.review import choices
@@ -231,7 +231,7 @@ class Pages:
 
     def failed(self, error: DedupError) -> tuple[str, int]:
         """Tell what went wrong."""
-        code = 409 if isinstance(error, Outdated) else 400 if isinstance(error, UsageError) else 500
+        code = 409 if isinstance(error, Outdated | PlanError) else 400 if isinstance(error, UsageError) else 500
         return flask.render_template("message.html", message=printable(str(error)), group=None), code
 
     def _showing(self) -> Showing:
