@@ -1,15 +1,18 @@
 """What the Elasticsearch store costs and finds: python bench/elastic.py [FOLDER] [--sizes 1000 10000 ...] [--out DIR].
 
-Signatures are those of bench/join.py.  A server of its own, one node on loopback with --heap of memory, gets whole
-records in steps, up to each of the sizes.  After each step a process of its own asks the store for
+Signatures are those of bench/join.py.  A server of its own, one node on loopback with --heap of memory, gets an index
+of whole records for each of the sizes.  A process of its own
 
-- `load`: nothing, but writes the records of this step, as analysing does; then
-- `all`: every pair within the distance,
-- `near`: what is near to 1,000 contents; also, from --graph-from contents on, after the server has built its graph
-  (`graph` tells how long that takes: the search works meanwhile, only slower),
+- `load`: writes the records, as analysing does,
+- `files`: reads the list of all files, as cleaning up does,
+- `near`: asks for what is near to --look-ups contents, after half as many others that warm the server up; from
+  --graph-from contents on once the server has built its graph (`graph` tells how long that takes: the search works
+  meanwhile, only slower),
+- `all`: asks for every pair within the distance,
 
 and tells the client's CPU and wall seconds, and its highest memory, and the CPU seconds of the server's processes.
-Recall is against comparing with all rows.  With --quick nothing but a trial of a minute.
+Recall is against comparing with all rows; that of `near` counts each content itself as one to be found, by the server
+alone.  With --quick nothing but a trial of a minute.
 
 Prints a table, writes DIR/elastic.json.  Exit code 1 if `all` misses a pair or anything has one too many.
 """
@@ -23,10 +26,11 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import skimage
 from elasticsearch import Elasticsearch
 
@@ -35,13 +39,10 @@ sys.path[:0] = [ROOT, os.path.join(ROOT, "tests")]  # the server is that of the 
 
 from elastic_server import ElasticServer  # noqa: E402
 
-from bench.join import batches, brute_force, cached_signatures, name_of, new_rows, peak_megabytes  # noqa: E402
+from bench.join import batches, brute_force, cached_signatures, name_of, peak_megabytes  # noqa: E402
 from py_image_dedup.model import Turn  # noqa: E402
 from py_image_dedup.signature import Signature  # noqa: E402
 from py_image_dedup.stores.elastic import ElasticStore  # noqa: E402
-
-_INDEX = "bench"
-_SAMPLED = 1_000
 
 Figures = dict[str, Any]
 
@@ -54,20 +55,22 @@ def main() -> int:
     parser.add_argument("--sizes", nargs="+", type=int, default=[100_000, 1_000_000])
     parser.add_argument("--within", nargs="+", type=float, default=[0.1, 0.25])
     parser.add_argument("--graph-from", type=int, default=100_000)
+    parser.add_argument("--look-ups", type=int, default=4_000)
     parser.add_argument("--heap", default="4g")
     parser.add_argument("--out", default="build/bench-elastic", help="holds signatures and results")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="2,000 contents, a small server")
-    parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)  # what the processes are started with
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)  # what the processes are started with
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.sizes, arguments.graph_from, arguments.heap = [1_000, 2_000], 2_000, "512m"
+        arguments.look_ups = 200
     os.makedirs(arguments.out, exist_ok=True)
     folder = os.path.realpath(arguments.folder)
     signatures = cached_signatures(folder, max(arguments.sizes), arguments.seed, arguments.out)
     if arguments.measure:
-        what, url, start, size, within = arguments.measure
-        measure(what, url, signatures, range(int(start), int(size)), float(within))
+        what, url, size, within = arguments.measure
+        measure(what, url, signatures[: int(size)], float(within), arguments.look_ups)
         return 0
     server = ElasticServer(heap=arguments.heap)
     server.start()
@@ -84,47 +87,47 @@ def main() -> int:
 
 def measured(server: ElasticServer, signatures: Signature, arguments: argparse.Namespace) -> Iterator[Figures]:
     """Yield the figures of every step."""
-    before = 0
     for size in arguments.sizes:
 
-        def run(what: str, within: float, *, start: int = before, size: int = size) -> Figures:
+        def run(what: str, within: float, *, size: int = size) -> Figures:
             with charged(server) as cost:
-                answer = child(what, server.url, start, size, within)
+                answer = child(what, server.url, size, within)
             found = {(int(a), int(b)) for a, b in answer.pop("pairs")}
             row = {"asked": what, "contents": size, "within": within, **answer, **cost}
-            row |= checked(found, signatures[:size], within) if what != "load" else {}
+            if within:
+                rows, _ = sampled(size, arguments.look_ups)
+                row |= checked(found, signatures[:size], rows, within, alone=what == "near")
             print(row, file=sys.stderr)
             return row
 
         loaded = run("load", 0.0)
-        yield loaded | {"per s": round((size - before) / loaded["wall s"])}
-        yield run("all", max(arguments.within))
-        yield from asked(run, arguments.within, "near")
+        yield loaded | {"per s": round(size / loaded["wall s"])}
+        yield run("files", 0.0)
         if size >= arguments.graph_from:
             with charged(server) as cost:
-                build_graph(server.url)
+                build_graph(server.url, size)
             yield {"asked": "graph", "contents": size, **cost}
-            yield from asked(run, arguments.within, "near")
-        before = size
+        for within in arguments.within:
+            near = run("near", within)
+            yield near | {"per s": round(min(arguments.look_ups, size) / near["wall s"])}
+        yield run("all", max(arguments.within))
 
 
-def asked(run: Callable[[str, float], Figures], distances: list[float], what: str) -> Iterator[Figures]:
-    """Ask once at each distance."""
-    for within in distances:
-        row = run(what, within)
-        yield row | {"per s": round(_SAMPLED / row["wall s"])}
-
-
-def child(what: str, url: str, start: int, size: int, within: float) -> Figures:
+def child(what: str, url: str, size: int, within: float) -> Figures:
     """Run one step in a process of its own, with the options of this one."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--measure", what, url, str(start), str(size), str(within)]
+    command = [sys.executable, __file__, *sys.argv[1:], "--measure", what, url, str(size), str(within)]
     answer: Figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return answer
 
 
-def measure(what: str, url: str, signatures: Signature, rows: range, within: float) -> None:
+def opened(url: str, size: int) -> ElasticStore:
+    """Open the store that holds so many contents."""
+    return ElasticStore.open(urls=[url], index=f"bench-{size}", origin="bench", auto_create_index=True, timeout_s=600)
+
+
+def measure(what: str, url: str, signatures: Signature, within: float, look_ups: int) -> None:
     """Do one step, and print what it took and what it found."""
-    store = ElasticStore.open(urls=[url], index=_INDEX, origin="bench", auto_create_index=True, timeout_s=600)
+    store = opened(url, len(signatures))
     pairs = []
     cpu = wall = 0.0
 
@@ -137,20 +140,35 @@ def measure(what: str, url: str, signatures: Signature, rows: range, within: flo
         wall += time.monotonic() - started
 
     if what == "load":
-        for batch in batches(signatures[rows.start : rows.stop], 1, first=rows.start):
+        for batch in batches(signatures, 1):
             with timed():
                 store.put(batch)
+    elif what == "files":
+        with timed():
+            assert sum(1 for _ in store.files(["/photos"])) == len(signatures)
     else:
-        contents = [name_of(row) for row in range(rows.stop)]
+        contents = [name_of(row) for row in range(len(signatures))]
         row_of = {name: row for row, name in enumerate(contents)}
-        near = [contents[row] for row in new_rows(rows.stop)]
+        some, others = sampled(len(signatures), look_ups)
+        near = [contents[row] for row in some]
+        if what == "near":
+            list(store.near([contents[row] for row in others], within=within))
         with timed():
             found = list(store.similar(contents, within=within) if what == "all" else store.near(near, within=within))
         pairs = [sorted((row_of[match.a], row_of[match.b])) for match in found]
+        if what == "near":  # what is asked about counts as found; whether the server's search alone finds it:
+            search = store._neighbours  # noqa: SLF001
+            pairs += [[row, row] for row in some if contents[row] in search(signatures[[row]], within)]
     json.dump(
         {"client CPU s": round(cpu, 2), "wall s": round(wall, 2), "client MB": peak_megabytes(), "pairs": pairs},
         sys.stdout,
     )
+
+
+def sampled(size: int, look_ups: int) -> tuple[list[int], list[int]]:
+    """Return rows to be looked up, and half as many others that warm the server up."""
+    rows = np.random.default_rng(0).permutation(size).tolist()
+    return rows[:look_ups], rows[look_ups : look_ups + look_ups // 2]
 
 
 def _own_cpu() -> float:
@@ -158,11 +176,13 @@ def _own_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def build_graph(url: str) -> None:
-    """Let the server put all vectors into one graph."""
+def build_graph(url: str, size: int) -> None:
+    """Ask once, which makes the server put all vectors into a graph, and wait until it has."""
+    store = opened(url, size)
+    list(store.near([name_of(0)], within=0.1))
+    store.close()
     with Elasticsearch(url, request_timeout=7200) as client:
-        ElasticStore.open(urls=[url], index=_INDEX, origin="bench", auto_create_index=True).close()
-        client.indices.forcemerge(index=f"{_INDEX}-contents", max_num_segments=1)
+        client.indices.forcemerge(index=f"bench-{size}-contents", max_num_segments=1)
 
 
 @contextmanager
@@ -174,10 +194,15 @@ def charged(server: ElasticServer) -> Iterator[Figures]:
     cost |= {"server CPU s": round(server.cpu_seconds() - cpu, 2), "took s": round(time.monotonic() - started, 1)}
 
 
-def checked(found: set[tuple[int, int]], signatures: Signature, within: float) -> Figures:
-    """Compare rows with all others the slow way; tell what share of their pairs was found, and what was none."""
-    rows = new_rows(len(signatures))[:_SAMPLED]
+def checked(
+    found: set[tuple[int, int]], signatures: Signature, rows: list[int], within: float, *, alone: bool
+) -> Figures:
+    """Compare rows with all others the slow way; tell what share of their pairs was found, and what was none.
+
+    `alone`: each row is to be found itself, too.
+    """
     expected = set(brute_force(signatures, rows, within, [Turn.UPRIGHT]))
+    expected |= {(row, row) for row in rows if alone and signatures[row].any()}
     of_rows = set(rows)
     mine = {pair for pair in found if of_rows & set(pair)}
     return {

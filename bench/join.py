@@ -164,8 +164,8 @@ def filled_store(signatures: Signature, seed: int, out: str) -> str:
     return path
 
 
-def batches(signatures: Signature, seed: int, *, first: int = 0) -> Iterator[list[Record]]:
-    """Yield records as analysing would make them, some at a time; `first`: the number of the first row."""
+def batches(signatures: Signature, seed: int) -> Iterator[list[Record]]:
+    """Yield records as analysing would make them, some at a time."""
     random = np.random.default_rng(seed)
     for start in range(0, len(signatures), _BATCH):
         some = np.array(signatures[start : start + _BATCH])
@@ -175,7 +175,7 @@ def batches(signatures: Signature, seed: int, *, first: int = 0) -> Iterator[lis
                 File("bench", f"/photos/{row // 1000}/{row:07}.jpg", 3_000_000, 10**18 + row, name_of(row)),
                 Content(name_of(row), Facts("JPEG", 4000, 3000, 1, 30, "2024:05:01 12:00:00"), thumbnail, vector),
             )
-            for row, (vector, thumbnail) in enumerate(zip(some, thumbnails, strict=True), first + start)
+            for row, (vector, thumbnail) in enumerate(zip(some, thumbnails, strict=True), start)
         ]
 
 

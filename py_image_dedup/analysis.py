@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, Protocol
 
-import numpy as np
-
-from py_image_dedup import files, images, signature
+from py_image_dedup import files, images
 from py_image_dedup.errors import NotNow, PictureError
+from py_image_dedup.kinds import goldberg
 from py_image_dedup.model import Cause, Content, File, Record, Seen, Skipped
 
-_LEAST_SIDE = 16  # pixels; below, a 9x9 grid of averages says nothing about the picture
 _HELD_IN_MEMORY = 64 << 20  # bytes; a larger file is read twice instead of being kept whole
 _HELD_AT_ONCE = 128 << 20  # bytes of all files that are held in memory
 _MEMORY_IN_FLIGHT = 256 << 20  # bytes of all decodes under way; one larger than this runs alone
@@ -73,11 +71,7 @@ class Decoder:
     def describe(self, content: str, source: BinaryIO) -> Content:
         """Decode a picture at the smallest scale that serves, and sign it."""
         picture = images.read(source, max_pixels=self._max_pixels, reserve=self._budget.reserve)
-        if min(picture.facts.width, picture.facts.height) < _LEAST_SIDE:
-            vector = np.zeros(signature.LENGTH, np.int8)
-        else:
-            vector = signature.goldberg(picture.grey / 255.0)
-        return Content(content, picture.facts, picture.thumbnail, vector)
+        return Content(content, picture.facts, picture.thumbnail, goldberg.of(picture))
 
 
 class LocalAnalyser:

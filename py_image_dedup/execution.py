@@ -14,7 +14,7 @@ from py_image_dedup.journal import Journal, acting
 from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Decisions
 from py_image_dedup.plan import Action, Plan, with_empty_folders
-from py_image_dedup.stores.interface import Lease, Store
+from py_image_dedup.stores.interface import FileRecords, Lease
 
 DONE: Final = {
     Action.MOVE: "moved",
@@ -56,7 +56,7 @@ class Execution:
     def __init__(
         self,
         settings: Settings,
-        store: Store,
+        store: FileRecords,
         last_look: LastLook,
         observer: Observer,
         *,

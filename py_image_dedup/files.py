@@ -31,11 +31,11 @@ HIDDEN: Final = ".py-image-dedup-"
 class Selector:
     """Which files below a root are looked at.
 
-    `extensions`: lower case with dot.  `exclusions`: patterns searched in the absolute path; a folder whose path
-    with a trailing slash matches is not entered.  `hidden`: whether names that start with a dot count.
+    `extensions`: lower case with dot; None for all files.  `exclusions`: patterns searched in the absolute path; a
+    folder whose path with a trailing slash matches is not entered.  `hidden`: whether names with a first dot count.
     """
 
-    extensions: frozenset[str]
+    extensions: frozenset[str] | None
     exclusions: tuple[re.Pattern[str], ...] = ()
     hidden: bool = False
     recursive: bool = True
@@ -43,7 +43,7 @@ class Selector:
     def wants_file(self, name: str, path: str) -> bool:
         """Tell whether a file of this name and path is in scope."""
         return (
-            os.path.splitext(name)[1].lower() in self.extensions
+            (self.extensions is None or os.path.splitext(name)[1].lower() in self.extensions)
             and (self.hidden or not name.startswith("."))
             and not name.startswith(("._", HIDDEN))  # macOS keeps resource forks under the picture's name
             and not self._excluded(path)

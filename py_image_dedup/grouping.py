@@ -21,7 +21,7 @@ from py_image_dedup.model import Candidate, Decisions, Facts, Group, Level, Matc
 from py_image_dedup.ranking import BY_PERSON, Key, decide, key
 
 MOST_STRETCH: Final = 1.5
-"""How far the shapes (width / height) of duplicates may differ: signatures do not see stretching, people do."""
+"""How far the shapes of duplicates may differ, if nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,8 @@ class Grouping:
     `max_distance`: up to here a match is a duplicate; `review_distance`: up to here it is similar (0..1 each).
     `max_mtime_difference_ns`: files further apart in time do not match; None for no limit.
     `across_roots`: whether files below different roots match.  `decisions`: what a person has said of contents.
+    `most_stretch`: by what factor the shapes (width / height) of duplicates may differ: signatures do not see
+    stretching, people do.
     """
 
     rules: Sequence[str]
@@ -39,6 +41,7 @@ class Grouping:
     max_mtime_difference_ns: int | None = None
     across_roots: bool = True
     decisions: Decisions = field(default_factory=Decisions)
+    most_stretch: float = MOST_STRETCH
 
 
 class Near(NamedTuple):
@@ -239,7 +242,7 @@ class _OneSide:
             return True
         if near.part or near.distance > self._by.max_distance or a not in self._holders or b not in self._holders:
             return False
-        return stretch(self._holders[a][0].facts, self._holders[b][0].facts, near.turn) <= MOST_STRETCH
+        return stretch(self._holders[a][0].facts, self._holders[b][0].facts, near.turn) <= self._by.most_stretch
 
     def _is_similar(self, keeper: Candidate, other: Candidate, near: Near) -> bool:
         widest = max(self._by.max_distance, self._by.review_distance)

@@ -6,23 +6,25 @@ To add a format, add a line to ``FORMATS`` and a sample to its test.
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 import pillow_heif
 from PIL import Image, ImageChops, UnidentifiedImageError
-from PIL.ExifTags import GPS, IFD, Base
+from PIL.ExifTags import IFD, Base
 from PIL.ImageFile import ImageFile
 
 from py_image_dedup.errors import NotNow, PictureError
 from py_image_dedup.model import CELL, Facts, Turn, View
+from py_image_dedup.scans import count_scans
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -45,8 +47,6 @@ READER: Final = f"Pillow {PIL.__version__}, libheif {pillow_heif.libheif_version
 """The decoders in use; a picture that older ones could not read is tried again."""
 
 _READ_AT_ONCE = 64 << 20  # bytes handed to a decoder; in pieces of 64 kB, as is usual, a JPEG takes 2 % longer
-_MOST_SCANS = 200  # a progressive JPEG has about 10; each scan costs a pass over all pixels
-_SEGMENT_OR_END = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # JPEG markers, restarts left out
 _DEEP_GREY_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _GREY_MODES = _DEEP_GREY_MODES | {"1", "L", "LA", "La"}
 _MODE_COST: Final = {"1": 3, "L": 2, "P": 6, "I;16": 7, "RGB": 6, "I": 20, "F": 20}
@@ -62,27 +62,7 @@ _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they desc
 _PREVIEW_QUALITY = 82
 _LARGEST_PROFILE = 64 << 10  # bytes of a colour profile that a preview takes along; larger ones are for printers
 
-_TOLD_BY_EXIF: Final = {
-    "GPS position": (GPS.GPSLatitude, GPS.GPSLongitude),
-    "capture date": (Base.DateTimeOriginal,),
-    "description": (Base.ImageDescription, Base.UserComment, Base.XPTitle, Base.XPComment, Base.XPSubject),
-    "keywords": (Base.XPKeywords,),
-    "rating": (Base.Rating, Base.RatingPercent),
-    "camera": (Base.Make, Base.Model),
-    "author": (Base.Artist, Base.Copyright, Base.XPAuthor),
-}
-_TOLD_BY_XMP: Final = {
-    "GPS position": re.compile(rb"exif:GPSLatitude"),
-    "capture date": re.compile(rb"exif:DateTimeOriginal|photoshop:DateCreated"),
-    "description": re.compile(rb"dc:description|dc:title"),
-    "keywords": re.compile(rb"dc:subject"),
-    "rating": re.compile(rb"""xmp:Rating(?:>|=["'])-?[1-9]"""),
-    "camera": re.compile(rb"tiff:Model"),
-    "author": re.compile(rb"dc:creator|dc:rights"),
-}
-"""What metadata can tell of a photo, by the tags of EXIF and the properties of XMP that say it."""
-
-_TURNS: Final[dict[Turn, Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]]] = {
+_TURNS: Final[dict[Turn, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]]] = {
     Turn.UPRIGHT: lambda picture: picture,
     Turn.MIRRORED: np.fliplr,
     Turn.HALF: lambda picture: np.rot90(picture, 2),
@@ -125,7 +105,7 @@ def read(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: null
     Raises :class:`PictureError` with the reason when the bytes are no readable picture or declare more than
     `max_pixels`, and :class:`NotNow` when memory or the disk failed.
     """
-    with _opened(source, side=CANONICAL_SIDE, max_pixels=max_pixels, reserve=reserve) as image:
+    with opened(source, side=CANONICAL_SIDE, max_pixels=max_pixels, reserve=reserve) as image:
         return _decode(image)
 
 
@@ -136,24 +116,50 @@ def view(
 
     What is transparent shows a white page below.  Raises as :func:`read` does.
     """
-    with _opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
-        lying = _exif(image)[1] >= 5
+    with opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
+        lying = exif(image)[1] >= 5
         image.draft("YCbCr", (height, width) if lying else (width, height))
         image.load()
-        orientation = _exif(image)[1]  # some decoders turn the picture upright while they load it
+        orientation = exif(image)[1]  # some decoders turn the picture upright while they load it
         side = (height, width) if orientation >= 5 else (width, height)
         layers = _layers(image, side)
     luma, *chroma = (turned(layer, Turn(orientation)) for layer in layers)
     return View(luma, np.stack(chroma, axis=-1))
 
 
+def square(
+    source: BinaryIO, side: int, *, grey: bool, max_pixels: int, reserve: Reserve = lambda _: nullcontext()
+) -> tuple[Facts, npt.NDArray[np.uint8]]:
+    """Decode a picture whole and scale it to `side` x `side` by bicubic interpolation; return its facts and pixels.
+
+    The pixels are upright, uint8, shape (side, side, 3), RGB, or (side, side, 1).  Raises as :func:`read` does.
+    """
+    with opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
+        facts, orientation = _loaded(image)
+        small = _shrink(image, (side, side), "L" if grey else "RGB", Image.Resampling.BICUBIC)
+    return facts, turned(np.asarray(small).reshape(side, side, -1), orientation)
+
+
+def means(
+    source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: nullcontext()
+) -> tuple[Facts, npt.NDArray[np.float64]]:
+    """Decode a picture whole and return its facts and the means of red, green and blue, 0..255, float64, shape (3,).
+
+    Raises as :func:`read` does.
+    """
+    with opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
+        facts, _ = _loaded(image)
+        counts = np.array(_shrink(image, image.size, "RGB").histogram()).reshape(3, 256)
+    return facts, (counts * np.arange(256)).sum(axis=1) / counts.sum(axis=1)
+
+
 def preview(source: BinaryIO, *, side: int, turn: Turn, max_pixels: int, reserve: Reserve) -> bytes:
     """Return a picture for people as JPEG: upright, then turned, its longer side at most `side`; raises like read."""
-    with _opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
+    with opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
         image.draft("RGB", _fitting(image.size, side))
         image.load()
         small = _shrink(image, _fitting(image.size, side), "RGB")
-        upright = turned(np.asarray(small), Turn(_exif(image)[1]))  # some decoders turn it while they load it
+        upright = turned(np.asarray(small), Turn(exif(image)[1]))  # some decoders turn it while they load it
         profile = image.info.get("icc_profile", b"") if image.mode == "RGB" else b""
     out = io.BytesIO()
     whole = Image.fromarray(turned(upright, turn))
@@ -161,58 +167,11 @@ def preview(source: BinaryIO, *, side: int, turn: Turn, max_pixels: int, reserve
     return out.getvalue()
 
 
-class Shot(NamedTuple):
-    """What a picture tells of how it was taken: the date as EXIF writes it, and the camera; "" for what it does not."""
-
-    taken: str
-    camera: str
-
-
-def shot(source: BinaryIO, *, max_pixels: int) -> Shot:
-    """Read when and with what a picture was taken, without decoding it; nothing of a picture that can't be read."""
-    try:
-        with Image.open(source, formats=tuple(FORMATS)) as image:
-            _refuse_bomb(image, max_pixels=max_pixels)
-            if image.format == "PNG" and "exif" not in image.info:
-                return Shot("", "")  # Pillow would decode it to look for EXIF after the pixels
-            taken, exif = _exif(image)[2], image.getexif()
-    except Exception:  # noqa: BLE001 - whatever a decoder raises, there is nothing to tell
-        return Shot("", "")
-    maker, model = (str(exif.get(tag, "")).strip("\0 ") for tag in (Base.Make, Base.Model))
-    return Shot(taken, model if model.startswith(maker) else f"{maker} {model}".strip())
-
-
 def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
     """Return width and height scaled so that the longer is at most `side`."""
     scale = min(1.0, side / max(size))
     width, height = (max(1, round(one * scale)) for one in size)
     return width, height
-
-
-def told(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: nullcontext()) -> frozenset[str]:
-    """Return what the metadata of a picture tell, in kinds, as "GPS position" or "description".
-
-    Raises as :func:`read` does.
-    """
-    with _opened(source, side=1, max_pixels=max_pixels, reserve=reserve) as image:
-        exif = image.getexif()
-        tags: dict[int, object] = {**exif, **exif.get_ifd(IFD.Exif)}
-        places = exif.get_ifd(IFD.GPSInfo)
-        xmp = image.info.get("xmp", b"")
-    of_exif = {
-        kind
-        for kind, names in _TOLD_BY_EXIF.items()
-        if any(_says((places if isinstance(name, GPS) else tags).get(name)) for name in names)
-    }
-    text = xmp.encode("utf-8", "replace") if isinstance(xmp, str) else xmp
-    return frozenset(of_exif | {kind for kind, written in _TOLD_BY_XMP.items() if written.search(text)})
-
-
-def _says(value: object) -> bool:
-    """Tell whether the value of a tag is more than a place kept free for one."""
-    if isinstance(value, bytes):
-        value = value.removeprefix(b"ASCII\0\0\0").removeprefix(b"UNICODE\0").strip(b"\0 ")
-    return bool(value.strip("\0 ") if isinstance(value, str) else value)
 
 
 def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
@@ -224,23 +183,24 @@ def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.ui
     return [np.asarray(whole.getchannel(band).resize(size, how)) for band, (size, how) in enumerate(wanted)]
 
 
-def turned(pixels: npt.NDArray[np.uint8], turn: Turn) -> npt.NDArray[np.uint8]:
-    """Turn pixels, uint8, shape (rows, columns) or (rows, columns, channels)."""
+def turned(pixels: npt.NDArray[Scalar], turn: Turn) -> npt.NDArray[Scalar]:
+    """Turn pixels, shape (rows, columns, ...)."""
     return np.ascontiguousarray(_TURNS[turn](pixels))
 
 
 @contextmanager
-def _opened(source: BinaryIO, *, side: int, max_pixels: int, reserve: Reserve) -> Iterator[Image.Image]:
+def opened(source: BinaryIO, *, side: int | None, max_pixels: int, reserve: Reserve) -> Iterator[Image.Image]:
     """Open a picture, refuse it if it is too large, hold memory for it, and turn what goes wrong into a reason.
 
-    `side`: how many pixels will be left of the longer side; decodes at reduced scale need less memory.
+    `side`: how many pixels will be left of the longer side, since decodes at reduced scale need less memory; None for
+    those of the whole picture.
     """
     try:
         with Image.open(source, formats=tuple(FORMATS)) as image:
-            _refuse_bomb(image, max_pixels=max_pixels)
+            refuse_bomb(image, max_pixels=max_pixels)
             if isinstance(image, ImageFile):
                 image.decodermaxblock = _READ_AT_ONCE
-            with reserve(_decode_cost(image, scans=_count_scans(image, source), side=side)):
+            with reserve(_decode_cost(image, scans=_scans(image, source), side=side)):
                 yield image
     except PictureError:
         raise
@@ -255,7 +215,7 @@ def _opened(source: BinaryIO, *, side: int, max_pixels: int, reserve: Reserve) -
         raise PictureError(f"cannot be decoded: {reason}") from error
 
 
-def _refuse_bomb(image: Image.Image, *, max_pixels: int) -> None:
+def refuse_bomb(image: Image.Image, *, max_pixels: int) -> None:
     """Raise PictureError for pictures that would take too much memory or time."""
     width, height = image.size
     if width * height > max_pixels:
@@ -264,44 +224,26 @@ def _refuse_bomb(image: Image.Image, *, max_pixels: int) -> None:
         )
 
 
-def _count_scans(image: Image.Image, source: BinaryIO) -> int:
-    """Count the passes over all pixels that decoding takes: more than one for a JPEG stored in several scans.
-
-    Only what lies before the end marker counts; phones append whole films.  Raises PictureError for a flood of scans.
-    """
+def _scans(image: Image.Image, source: BinaryIO) -> int:
+    """Count the passes over all pixels that decoding takes: more than one for a JPEG stored in several scans."""
     if image.format not in {"JPEG", "MPO"}:
         return 1
-    before = source.tell()
-    source.seek(0)
-    data = source.read()
-    source.seek(before)
     all_in_one = None if image.info.get("progressive") else bytes([len(image.getbands())])
-    scans = 0
-    position = 2
-    while (marker := _SEGMENT_OR_END.search(data, position)) and marker[1] != b"\xd9":
-        position = marker.end()
-        length = int.from_bytes(data[position : position + 2])
-        if marker[1] == b"\xda":
-            scans += 1
-            if scans > _MOST_SCANS:
-                raise PictureError(f"a JPEG with more than {_MOST_SCANS} scans")
-            if data[position + 2 : position + 3] == all_in_one:  # the decoder stops after this scan
-                break
-        position += length
-    return scans
+    return count_scans(source, all_in_one=all_in_one)
 
 
-def _decode_cost(image: Image.Image, *, scans: int, side: int) -> int:
+def _decode_cost(image: Image.Image, *, scans: int, side: int | None) -> int:
     """Estimate the bytes that decoding takes at its peak."""
     width, height = image.size
     if image.format in {"JPEG", "MPO"}:
         # A large one is decoded at reduced scale and keeps little; several scans keep the coefficients of all pixels.
-        cost = 2 if min(image.size) >= 2 * side else 10 if image.mode == "CMYK" else 6
+        reduced = side is not None and min(image.size) >= 2 * side
+        cost = 2 if reduced else 10 if image.mode == "CMYK" else 6
         cost += 2 * len(image.getbands()) if scans > 1 else 0
     else:
         of_mode = 10 if image.has_transparency_data else _MODE_COST.get(image.mode, 10)
         cost = max(of_mode, _FORMAT_COST.get(str(image.format), 0))
-    return width * height * cost + 12 * side * side  # what is handed back is copied a few times
+    return width * height * cost + 12 * (side or 0) ** 2  # what is handed back is copied a few times
 
 
 def _decode(image: Image.Image) -> Picture:
@@ -313,11 +255,23 @@ def _decode(image: Image.Image) -> Picture:
     if not reduced:
         stored = image.size  # some decoders turn the picture upright while they load it
     grey = np.asarray(_shrink(image, (CANONICAL_SIDE, CANONICAL_SIDE), "L"))
-    count, orientation, taken = _exif(image)
+    facts, orientation = _facts(image, stored, frames)
+    return Picture(facts=facts, grey=turned(grey, orientation))
+
+
+def _loaded(image: Image.Image) -> tuple[Facts, Turn]:
+    """Load a picture whole; return its facts, and the turn that brings it upright."""
+    frames = getattr(image, "n_frames", 1)
+    image.load()
+    return _facts(image, image.size, frames)
+
+
+def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Facts, Turn]:
+    """Return the facts of a loaded picture whose whole size is `stored`, and the turn that brings it upright."""
+    count, orientation, taken = exif(image)
     width, height = reversed(stored) if orientation >= 5 else stored
-    name = "JPEG" if image.format == "MPO" else str(image.format)
     facts = Facts(
-        format=name,
+        format="JPEG" if image.format == "MPO" else str(image.format),
         width=width,
         height=height,
         frames=frames,
@@ -325,10 +279,12 @@ def _decode(image: Image.Image) -> Picture:
         taken=taken,
         grey=_is_grey(image),
     )
-    return Picture(facts=facts, grey=turned(grey, Turn(orientation)))
+    return facts, Turn(orientation)
 
 
-def _shrink(image: Image.Image, side: tuple[int, int], mode: str) -> Image.Image:
+def _shrink(
+    image: Image.Image, side: tuple[int, int], mode: str, how: Image.Resampling = Image.Resampling.BILINEAR
+) -> Image.Image:
     """Scale a picture of any mode to `side`, antialiased, as "L" or "RGB"; below what is transparent lies white."""
     if image.mode in _DEEP_GREY_MODES:
         return _eight_bits(image, side).convert(mode)
@@ -336,10 +292,10 @@ def _shrink(image: Image.Image, side: tuple[int, int], mode: str) -> Image.Image
         # Pillow resizes premultiplied, so hidden colours do not shine through.
         layers = image if image.mode in {"LA", "RGBA"} else image.convert("RGBA")
         page = Image.new("RGBA", side, "white")
-        page.alpha_composite(layers.resize(side, Image.Resampling.BILINEAR).convert("RGBA"))
+        page.alpha_composite(layers.resize(side, how).convert("RGBA"))
         return page.convert(mode)
     flat = _grey(image) if mode == "L" or image.mode in {"1", "L", "LAB"} else _rgb(image)
-    return flat.resize(side, Image.Resampling.BILINEAR).convert(mode)
+    return flat.resize(side, how).convert(mode)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -380,7 +336,7 @@ def _grey(image: Image.Image) -> Image.Image:
     return image.convert("L") if mode in {"RGB", "P", "1"} else _rgb(image).convert("L")
 
 
-def _exif(image: Image.Image) -> tuple[int, int, str]:
+def exif(image: Image.Image) -> tuple[int, int, str]:
     """Return the number of EXIF tags, the orientation 1..8, and the capture date; 0, 1, "" where unreadable."""
     count, orientation, taken = 0, 1, ""
     try:

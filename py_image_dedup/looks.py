@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Self
 
-from py_image_dedup import files, images, registration, verification
+from py_image_dedup import files, images, metadata, registration, verification
 from py_image_dedup.errors import PictureError
 from py_image_dedup.images import Reserve
 from py_image_dedup.model import Candidate, Cause, Look, Match, Skipped, Turn, View
-from py_image_dedup.stores.interface import Progress, Store
+from py_image_dedup.stores.interface import LookMemory, Progress, Store
 
 _GLANCE = 64  # pixels; enough to see whether a picture can be decoded
 _KEPT_BACK = 500  # looks written to the store at once
@@ -34,7 +34,7 @@ class LastLook:
 
     def __init__(
         self,
-        store: Store,
+        store: LookMemory,
         *,
         max_pixels: int,
         reserve: Reserve,
@@ -82,7 +82,7 @@ class LastLook:
     def told(self, path: str) -> frozenset[str]:
         """Return what the metadata of a file tell, in kinds; OSError or :class:`PictureError` if it can't be read."""
         with files.open_regular(path) as file:
-            return images.told(file, max_pixels=self._max_pixels, reserve=self._reserve)
+            return metadata.told(file, max_pixels=self._max_pixels, reserve=self._reserve)
 
     def decodes(self, path: str) -> bool:
         """Tell whether a picture can be decoded now, at a reduced scale."""
@@ -200,7 +200,7 @@ def in_register(store: Store, matches: Sequence[Match], *, progress: Progress | 
             progress(start + len(some), len(matches))
 
 
-def _remembered(store: Store, matches: Iterable[Match], way: int) -> dict[tuple[str, str], Look]:
+def _remembered(store: LookMemory, matches: Iterable[Match], way: int) -> dict[tuple[str, str], Look]:
     """Fetch what looking in some way at these pairs of contents has shown."""
     pairs: defaultdict[Turn, list[tuple[str, str]]] = defaultdict(list)
     for match in matches:

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from rich import box
@@ -197,17 +197,19 @@ COUNTS = (
 _ACTS: Final = ("moved", "trashed", "deleted", "hardlinked", "reflinked", "refused", "failed")
 
 
-def write_whole(path: str, text: str) -> None:
-    """Replace a file by this text at once: a reader sees the old one or the new one, never half.
+def write_whole(path: str, text: str | Iterable[str]) -> None:
+    """Replace a file by this text, or by its pieces, at once: a reader sees the old one or the new one, never half.
 
     A link is followed; a pipe or terminal, as ``/dev/stdout`` can be, is written to.
     """
+    pieces = [text] if isinstance(text, str) else text
     if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.writelines(pieces)
         return
     with replacing(path) as whole:
-        whole.write(text.encode())
+        for piece in pieces:
+            whole.write(piece.encode("utf-8", "surrogateescape"))
 
 
 def megabytes(size: int) -> str:

@@ -181,6 +181,7 @@ class Soak:
         self._root, out = place / "photos", place / "out"
         self._root.mkdir()
         out.mkdir()
+        self._files = files
         self._writer = Writer(self._root, out, seed=seed, files=files)
         self._command = Command(place / "home")
         self._index = f"soak-{uuid.uuid4().hex}"
@@ -209,9 +210,10 @@ class Soak:
             stopping.start()
             began = time.monotonic()
             memory: list[tuple[float, float]] = []
+            pause = max(0.0, self._seconds / max(8000, 4 * self._files) - 0.005)  # about as long as an act takes
             while (spent := time.monotonic() - began) < self._seconds or stopping.is_alive():
                 self._writer.act()
-                time.sleep(max(0.0, self._seconds / 8000 - 0.005))
+                time.sleep(pause)
                 memory.append((spent / self._seconds, daemon.resident_megabytes()))
                 assert daemon.process.poll() is None, daemon.text()[-3000:]
             stopping.join()
@@ -221,11 +223,11 @@ class Soak:
             daemon.wait_for(lambda: daemon.metric("files_waiting") == 0, 120)
             daemon.wait_for(lambda: daemon.threads() == threads, 120)  # a pass that is still on its way has its own
             self._compare(server)
-            warm = max(held for share, held in memory if share < _WARM)
-            last = max(held for share, held in memory if share > 1 - _WARM)
+            warm, last = _highest(memory, 0, _WARM), _highest(memory, 1 - _WARM, 1)
             self.figures |= {
                 "memory growth MB": last - warm,
                 "memory MB": last,
+                **{f"memory MB in tenth {k}": _highest(memory, k / 10, (k + 1) / 10) for k in range(10)},
                 "failed passes": daemon.metric("passes_total", kind="changes", result="failed")
                 + daemon.metric("passes_total", kind="everything", result="failed"),
                 "passes": daemon.metric("passes_total", kind="changes", result="done"),
@@ -272,3 +274,8 @@ class Soak:
         assert {path: there[path] for path in there.keys() - held.keys()} == {}
         assert {path: held[path] for path in held.keys() - there.keys()} == {}
         assert held == there
+
+
+def _highest(memory: list[tuple[float, float]], begin: float, end: float) -> float:
+    """Return the most megabytes that were held in a part of the time."""
+    return max((held for share, held in memory if begin <= share <= end), default=0.0)

@@ -102,7 +102,7 @@ def test_readme_names_no_option_that_does_not_exist() -> None:
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
 
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z_-]+", README)) <= known
 
 
 def test_exit_codes_are_in_the_readme() -> None:

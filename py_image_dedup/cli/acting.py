@@ -42,20 +42,21 @@ def _confirm(plan: Plan, *, settings: Settings, yes: bool) -> None:
     """Ask; without a terminal only --yes, or for deleting its key, is an answer."""
     acts = [act for _, act in plan.acts()]
     if number := sum(act.level == "similar" for act in acts):
-        _ask(
+        ask(
             f"{number} files that go are only similar to their keepers and may show something else",
             "confirm with --yes",
             yes=yes,
         )
     if number := sum(act.action == "delete" for act in acts):
-        _ask(
+        ask(
             f"{number} files would be deleted, which can't be undone",
             "confirm with --yes or deduplication.delete_without_asking",
             yes=yes or settings.deduplication.delete_without_asking,
         )
 
 
-def _ask(what: str, remedy: str, *, yes: bool) -> None:
+def ask(what: str, remedy: str, *, yes: bool) -> None:
+    """Ask whether to go on; `yes`: there is an answer already.  Without a terminal it is `remedy` that answers."""
     if yes:
         return
     if not sys.stdin.isatty():

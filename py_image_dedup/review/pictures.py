@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from io import BufferedReader
 from typing import Final
 
-from py_image_dedup import files, images
+from py_image_dedup import files, images, metadata
 from py_image_dedup.errors import PictureError
-from py_image_dedup.images import Reserve, Shot
+from py_image_dedup.images import Reserve
+from py_image_dedup.metadata import Shot
 from py_image_dedup.model import Turn
 from py_image_dedup.plan import PlannedFile
 
@@ -72,7 +73,7 @@ class Pictures:
         if known is None:
             try:
                 with _opened(file) as source:
-                    known = images.shot(source, max_pixels=self._max_pixels)
+                    known = metadata.shot(source, max_pixels=self._max_pixels)
             except NotShown:
                 return Shot("", "")
             with self._lock:

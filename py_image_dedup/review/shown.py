@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from py_image_dedup import files, journal
 from py_image_dedup.files import printable
-from py_image_dedup.images import Shot
+from py_image_dedup.metadata import Shot
 from py_image_dedup.model import Decisions, Level
 from py_image_dedup.plan import Action, PlannedAct, PlannedFile, PlannedGroup
 from py_image_dedup.report import megabytes

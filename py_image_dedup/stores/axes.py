@@ -1,4 +1,4 @@
-"""The few directions in which signatures differ most: the axes on which :mod:`~py_image_dedup.stores.join` compares."""
+"""The few directions in which points differ most: the axes on which :mod:`~py_image_dedup.stores.join` compares."""
 
 from __future__ import annotations
 
@@ -7,58 +7,66 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from py_image_dedup.signature import LENGTH, Signature
-
 ONE_THREAD: Final = 1 << 18
 """Multiplications in one product of matrices: OpenBLAS takes one thread for so few."""
 
-_SAMPLE = 4_000  # rows that the axes are found on
-_SAMPLED_PAIRS = 1_000  # rows compared with each other to choose how many axes
+SAMPLE: Final = 4_000
+"""Points that the axes are found on, at most."""
+
+_SAMPLED_PAIRS = 1_000  # points compared with each other to choose how many axes
 _AXES = range(8, 65, 4)
-_CHECK_COST = 25_000  # one exact check takes as long as one axis for so many pairs
+_CHECK_COST = 40  # values checked exactly take as long as one axis
+_ROWS, _COLUMNS = 48, 72  # of a block of moments
 
 Floats = npt.NDArray[np.float64]
 
 
-def axes_for(signatures: Signature, rows: npt.NDArray[np.int64], squares: Floats, least: float) -> Floats:
-    """Return so many principal axes, shape (648, n), that products and exact checks together take the least time.
+def axes_for(points: Floats, squares: Floats, *, reach: float, length: int) -> Floats:
+    """Return so many principal axes, shape (m, n), that products and exact checks together take the least time.
 
-    Chosen by a sample: `rows` of the signatures, of which `squares` are the squared norms, are to be compared with each
-    other, and whose cosine may be `least` is checked.  The wider the radius, the more axes: with fewer too many pass.
+    `points`: a sample of what is to be compared, shape (rows, m); `squares`: their squared lengths, of which m values
+    may not hold all.  `reach`: the squared distance up to which pairs are checked, by `length` values each.  The wider
+    it is, the more axes: with fewer too many pass.
     """
-    step = -(-len(rows) // _SAMPLE)
-    axes = _principal_axes(signatures[rows[::step]], count=_AXES[-1])
-    if len(rows) <= _SAMPLE // 2:
+    if points.shape[1] <= _AXES[0]:
+        return np.eye(points.shape[1])
+    axes = _principal_axes(points, count=_AXES[-1])
+    if len(points) <= SAMPLE // 2:
         return axes  # so few are compared sooner than the best number is found
-    step = -(-len(rows) // _SAMPLED_PAIRS)
-    wide = signatures[rows[::step]] / np.sqrt(squares[::step])[:, None]
-    projected = product(wide, axes)
-    bound = np.zeros((len(wide), len(wide)))
+    step = -(-len(points) // _SAMPLED_PAIRS)
+    squares = squares[::step]
+    projected = product(points[::step], axes)
+    apart = squares[:, None] + squares - reach
+    bound = np.zeros(apart.shape)
     least_cost, best, before = np.inf, 0, 0
     for count in _AXES:
         if count > least_cost:
             break
         bound += product(projected[:, before:count], projected[:, before:count].T)
-        rest = rest_of(projected[:, :count])
-        share = (np.count_nonzero(bound >= least - np.outer(rest, rest)) - len(wide)) / len(wide) ** 2
-        cost = count + _CHECK_COST * share
+        rest = rest_of(projected[:, :count], squares)
+        share = (np.count_nonzero(2 * (bound + np.outer(rest, rest)) >= apart) - len(rest)) / len(rest) ** 2
+        cost = count + _CHECK_COST * length * share
         if cost < least_cost:
             least_cost, best = cost, count
         before = count
     return axes[:, :best]
 
 
-def _principal_axes(sample: Signature, *, count: int) -> Floats:
-    """Return orthonormal axes, shape (648, count), that hold most of the length of some signatures, the first the most.
+def _principal_axes(sample: Floats, *, count: int) -> Floats:
+    """Return orthonormal axes, shape (m, count), that hold most of the length of some points, the first the most.
 
     Three rounds of subspace iteration: they serve as well as exact axes, and take a tenth of the time to find.
     """
-    moments = np.zeros((9, 9, LENGTH // 9, LENGTH // 9))
-    for start in range(0, len(sample), 48):
-        some = sample[start : start + 48].T.astype(np.float64).reshape(9, LENGTH // 9, -1)
-        moments += np.matmul(some[:, None], some.transpose(0, 2, 1)[None])
-    whole = moments.transpose(0, 2, 1, 3).reshape(LENGTH, LENGTH)
-    axes = np.random.default_rng(0).normal(size=(LENGTH, count))
+    width = sample.shape[1]
+    blocks = -(-width // _COLUMNS)
+    moments = np.zeros((blocks, blocks, _COLUMNS, _COLUMNS))
+    for start in range(0, len(sample), _ROWS):
+        some = np.zeros((_ROWS, blocks * _COLUMNS))
+        some[: len(sample) - start, :width] = sample[start : start + _ROWS]
+        columns = some.T.reshape(blocks, _COLUMNS, _ROWS)
+        moments += np.matmul(columns[:, None], columns.transpose(0, 2, 1)[None])
+    whole = moments.transpose(0, 2, 1, 3).reshape(blocks * _COLUMNS, -1)[:width, :width]
+    axes = np.random.default_rng(0).normal(size=(width, count))
     for _ in range(3):
         axes = _orthonormal(product(whole, axes))
     return axes
@@ -80,9 +88,9 @@ def _orthonormal(columns: Floats) -> Floats:
     return axes.T
 
 
-def rest_of(projected: Floats) -> Floats:
-    """Return what of the length 1 the axes leave over."""
-    rest: Floats = np.sqrt(np.maximum(1.0 - np.einsum("ij,ij->i", projected, projected), 0.0))
+def rest_of(projected: Floats, squares: Floats) -> Floats:
+    """Return the length that the axes leave over."""
+    rest: Floats = np.sqrt(np.maximum(squares - np.einsum("ij,ij->i", projected, projected), 0.0))
     return rest
 
 

@@ -40,6 +40,29 @@ class Lease(Protocol):
         """Raise :class:`~py_image_dedup.errors.LeaseLost` unless it is certain that no other run has it."""
 
 
+class LookMemory(Protocol):
+    """The part of a store that looking at pairs of pictures needs; see :class:`Store`."""
+
+    def thumbnails(self, contents: Collection[str]) -> dict[str, Thumbnail]:
+        """Return the thumbnails of these contents that are known, by hash."""
+
+    def looks(self, pairs: Collection[tuple[str, str]], *, version: int) -> dict[tuple[str, str], Look]:
+        """Return what is remembered of these pairs."""
+
+    def put_looks(self, looks: Collection[Look]) -> None:
+        """Remember what looking at pairs showed."""
+
+
+class FileRecords(Protocol):
+    """The part of a store that acting on files needs; see :class:`Store`."""
+
+    def remove(self, paths: Collection[str]) -> None:
+        """Forget these files."""
+
+    def lease(self, note: Callable[[str], None]) -> AbstractContextManager[Lease]:
+        """Hold the right to work on the files of this origin."""
+
+
 class Store(Protocol):
     """Files of one origin, and contents.
 

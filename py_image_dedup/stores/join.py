@@ -1,13 +1,14 @@
 """The exact radius join: every pair of signatures within a distance, none missed, in tiles of matrix products.
 
-``d(a, b) = ||a-b|| / (||a|| + ||b||) <= T`` means
+A kind of signature (:mod:`py_image_dedup.kinds`) sees each as a point, and knows the squared Euclidean distance R that
+no match exceeds.  Let P be the leading principal axes of the points and r the length left over.  Then
 
-    2 a.b >= (1 - T^2) (||a||^2 + ||b||^2) - 2 T^2 ||a|| ||b|| >= 2 (1 - 2 T^2) ||a|| ||b||,
+    ||a - b||^2 >= ||a||^2 + ||b||^2 - 2 (Pa.Pb + r_a r_b)     (Cauchy-Schwarz)
 
-so the cosine of a match is at least ``1 - 2 T^2``.  Let a and b be of length 1, P the leading principal axes and r the
-length left over: ``a.b <= Pa.Pb + r_a r_b`` (Cauchy-Schwarz).  Hence the product of the short vectors (Pa, r_a) and
-(Pb, r_b) is a bound that no match fails: one product of tiles and one comparison give all candidates, and the few of
-them are checked exactly.
+so for every match ``Pa.Pb + r_a r_b - ||a||^2 / 2 - ||b||^2 / 2 >= -R / 2``.  That is one product of short vectors,
+(Pa, r_a, -||a||^2 / 2, 1) and (Pb, r_b, 1, -||b||^2 / 2), a bound that no match fails: one product of tiles and one
+comparison give all candidates, and the few of them are checked exactly.  Points that all have length 1 do without the
+last two values.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from py_image_dedup.kinds.goldberg import GOLDBERG
+from py_image_dedup.kinds.interface import Floats, Kind, Vectors
 from py_image_dedup.model import Turn
-from py_image_dedup.signature import LENGTH, Signature, turned
-from py_image_dedup.stores.axes import ONE_THREAD, axes_for, product, rest_of
+from py_image_dedup.stores import axes as directions
+from py_image_dedup.stores.axes import ONE_THREAD, product, rest_of
 
 _TILE_ROWS = 256
 _TILE_COLUMNS = 1024  # a tile of bounds, 1 MB, stays in the cache of one core between product and comparison
 _PIECES = ((128, 64), (64, 64), (64, 32))  # of a tile
-_READ_AT_ONCE = 1024  # rows turned into wide numbers at once
-_TOLERANCE = 1e-5  # of float32 products of vectors of length 1 and at most 65 values
+_READ_AT_ONCE = 1024  # rows turned into wide numbers at once, if they are not longer than those of most kinds
+_TOLERANCE = 2e-5  # of float32 products of at most 67 values, in squares of the longest point
+_FAR = -1e30  # what stands for half a square where a tile has room for more rows than there are
 _PENDING = 1 << 14  # candidates collected before they are checked
-_CHECKED_AT_ONCE = 512  # candidates; their signatures stay in the cache
+_CHECKED_AT_ONCE = 512  # candidates of 648 values; their signatures stay in the cache
+_VALUES_AT_ONCE = 648  # what a row has in these numbers; of longer rows there are fewer at once
 _YIELDED_AT_ONCE = 1 << 20  # pairs; bounds the memory where thousands of rows are equal
 
 Progress = Callable[[int, int], None]
@@ -63,22 +68,24 @@ class _Near:
 
 
 def join(
-    signatures: Signature,
+    signatures: Vectors,
     *,
     within: float,
+    kind: Kind = GOLDBERG,
     new: npt.NDArray[np.bool_] | None = None,
     orientations: Collection[Turn] = (),
     progress: Progress | None = None,
 ) -> Iterator[Pairs]:
-    """Yield all pairs of rows of `signatures`, shape (n, 648), that are at most `within` apart (0..1).
+    """Yield all pairs of rows of `signatures`, shape (n, length), that are at most `within` apart by their kind.
 
     `new`, shape (n,): only pairs with at least one row that is new are wanted.  `orientations`: turns of one of the
     two to try besides upright; each brings its inverse with it, since a pair has no order.  A pair comes once, with
     the turn of least distance; of several that are equally near with upright, else the first of the enumeration.
 
-    Rows that are all zero match nothing.  Equal rows are compared once and expanded at the end.
+    Points without a direction match nothing where directions are compared.  Equal rows are compared once and expanded
+    at the end.
     """
-    distinct = _Distinct.of(signatures, np.ones(len(signatures), np.bool_) if new is None else new)
+    distinct = _Distinct.of(kind, signatures, np.ones(len(signatures), np.bool_) if new is None else new)
     several = np.flatnonzero(distinct.counts > 1)
     yield from distinct.expand(
         _Near(several, several, np.zeros(len(several)), np.full((len(several), 2), Turn.UPRIGHT, np.uint8))
@@ -92,33 +99,35 @@ def join(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Distinct:
-    """The different signatures among all, zeros left out; first come those that at least one new row carries.
+    """The different signatures among all that can match; first come those that at least one new row carries.
 
-    ``rows``: for each one row that carries it; ``squares``: its squared norm.  ``members``: all rows, those of one
-    signature together, the new ones first; ``starts``, ``counts`` and ``news``: where they begin, how many there
-    are, and how many of them are new.
+    ``rows``: for each one row that carries it; ``squares``: the squared length of its point.  ``members``: all rows,
+    those of one signature together, the new ones first; ``starts``, ``counts`` and ``news``: where they begin, how
+    many there are, and how many of them are new.
     """
 
-    signatures: Signature
+    kind: Kind
+    signatures: Vectors
     rows: Numbers
-    squares: npt.NDArray[np.float64]
+    squares: Floats
     members: Numbers
     starts: Numbers
     counts: Numbers
     news: Numbers
 
     @classmethod
-    def of(cls, signatures: Signature, new: npt.NDArray[np.bool_]) -> _Distinct:
-        keys, squares = _keys(signatures)
-        members = np.flatnonzero(squares)
+    def of(cls, kind: Kind, signatures: Vectors, new: npt.NDArray[np.bool_]) -> _Distinct:
+        keys = _keys(signatures)
+        squares = _squares(kind, signatures)
+        members = np.flatnonzero(squares) if kind.directions_only else np.arange(len(signatures))
         members = members[np.lexsort((~new[members], keys[members]))]
         is_first = np.ones(len(members), np.bool_)
         is_first[1:] = keys[members[1:]] != keys[members[:-1]]
         # Two signatures with one key are unlikely but possible; where that is so, equal rows may stay apart: both are
         # compared with all others then, which takes longer and finds the same.
         later = np.flatnonzero(~is_first)
-        for start in range(0, len(later), _READ_AT_ONCE):
-            some = later[start : start + _READ_AT_ONCE]
+        for piece in _pieces(len(later), signatures, _READ_AT_ONCE):
+            some = later[piece]
             unlike = (signatures[members[some]] != signatures[members[some - 1]]).any(axis=1)
             is_first[some[unlike]] = True
         starts = np.flatnonzero(is_first)
@@ -128,12 +137,21 @@ class _Distinct:
         news_before = np.concatenate([[0], np.cumsum(new[members])])
         news = news_before[starts + counts] - news_before[starts]
         rows = members[starts]
-        return cls(signatures, rows, squares[rows], members, starts, counts, news)
+        return cls(kind, signatures, rows, squares[rows], members, starts, counts, news)
 
     @property
     def new(self) -> int:
         """How many of the signatures are carried by a new row; these come first."""
         return int(np.count_nonzero(self.news))
+
+    def points(self, some: slice) -> tuple[Floats, Floats]:
+        """Return sketches of points, shape (n, m), and the squared lengths of the whole: 1 for directions."""
+        rows, squares = self.rows[some], self.squares[some]
+        pieces = _pieces(len(rows), self.signatures, _READ_AT_ONCE)
+        sketches = np.concatenate([self.kind.sketches(self.signatures[rows[piece]]) for piece in pieces])
+        if self.kind.directions_only:
+            return sketches / np.sqrt(squares)[:, None], np.ones(len(rows))
+        return sketches, squares
 
     def expand(self, pairs: _Near) -> Iterator[Pairs]:
         """Turn pairs of distinct signatures into pairs of all rows that carry them, of which one is new."""
@@ -173,46 +191,113 @@ class _Ranges:
     counts: Numbers
 
 
-def _keys(signatures: Signature) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
-    """Return for each row a number that tells it from nearly all others, and its squared norm."""
-    factors = np.random.default_rng(0).integers(1, 1 << 63, LENGTH // 8, np.uint64) * np.uint64(2) + np.uint64(1)
+def _pieces(count: int, signatures: Vectors, most: int) -> Iterator[slice]:
+    """Cut so many rows into pieces that take no more memory than `most` rows of common length."""
+    step = max(1, min(most, most * _VALUES_AT_ONCE // signatures.shape[1]))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def _keys(signatures: Vectors) -> npt.NDArray[np.uint64]:
+    """Return for each row a number that tells it from nearly all others."""
+    words = -(-signatures.shape[1] * signatures.itemsize // 8)
+    factors = np.random.default_rng(0).integers(1, 1 << 63, words, np.uint64) * np.uint64(2) + np.uint64(1)
     keys = np.empty(len(signatures), np.uint64)
+    for piece in _pieces(len(signatures), signatures, _READ_AT_ONCE):
+        some = np.ascontiguousarray(signatures[piece]).view(np.uint8)
+        whole = np.zeros((len(some), words * 8), np.uint8)
+        whole[:, : some.shape[1]] = some
+        mixed = whole.view(np.uint64) * factors  # modulo 2^64
+        mixed ^= mixed >> np.uint64(32)  # so that the high bytes count as much as the low ones
+        keys[piece] = mixed @ factors
+    return keys
+
+
+def _squares(kind: Kind, signatures: Vectors) -> Floats:
+    """Return the squared lengths of the points."""
     squares = np.empty(len(signatures))
-    for start in range(0, len(signatures), _READ_AT_ONCE):
-        some = slice(start, start + _READ_AT_ONCE)
-        words = np.ascontiguousarray(signatures[some]).view(np.uint64) * factors  # modulo 2^64
-        words ^= words >> np.uint64(32)  # so that the high bytes count as much as the low ones
-        keys[some] = words @ factors
-        wide = signatures[some].astype(np.float32)
-        squares[some] = np.einsum("ij,ij->i", wide, wide)  # at most 2,592: exact
-    return keys, squares
+    for piece in _pieces(len(signatures), signatures, _READ_AT_ONCE):
+        squares[piece] = kind.squares(signatures[piece])
+    return squares
 
 
 def _join_distinct(
     distinct: _Distinct, *, within: float, turns: Collection[Turn], progress: Progress | None
 ) -> Iterator[_Near]:
     """Compare tile by tile; the pairs are numbers of distinct signatures, not of rows."""
-    least = 1.0 - 2.0 * within**2 - _TOLERANCE
-    axes = axes_for(distinct.signatures, distinct.rows, distinct.squares, least)
+    bound = _Bound.of(distinct, within)
     columns, rows = len(distinct.rows), distinct.new
-    short = np.zeros((rows + -rows % _TILE_ROWS, axes.shape[1] + 1), np.float32)
-    tile = _Tile(short.shape[1])
+    short = bound.left(bound.room(rows + -rows % _TILE_ROWS))
+    tile = _Tile(bound.width)
     pending = _Pending(distinct, tile, within)
     total = sum(min(j + _TILE_COLUMNS, rows) for j in range(0, columns, _TILE_COLUMNS))
     done = 0
     for j in range(0, columns, _TILE_COLUMNS):
-        block = [*_short(distinct, slice(j, j + _TILE_COLUMNS), axes, turns)]
+        block = [*bound.short(slice(j, j + _TILE_COLUMNS), turns)]
         below = min(j + _TILE_COLUMNS, rows)
-        short[j:below] = block[0][: max(0, below - j)]
+        short[j:below] = bound.left(block[0])[: max(0, below - j)]
         for i in range(0, below, _TILE_ROWS):
             for turn, others in zip(turns, block, strict=True):
-                pending.add(tile.hits(short[i : i + _TILE_ROWS], others, least), i, j, turn)
+                pending.add(tile.hits(short[i : i + _TILE_ROWS], others, bound.least), i, j, turn)
             if pending.count >= _PENDING:
                 yield from pending.check()
         done += below
         if progress is not None:
             progress(done, total)
     yield from pending.check()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bound:
+    """Short vectors whose products no match fails.  ``axes``: shape (m, n); ``least``: what a product must reach."""
+
+    distinct: _Distinct
+    axes: Floats
+    least: float
+
+    @classmethod
+    def of(cls, distinct: _Distinct, within: float) -> _Bound:
+        kind = distinct.kind
+        reach = kind.reach(within)
+        sample = slice(None, None, -(-len(distinct.rows) // directions.SAMPLE))
+        axes = directions.axes_for(*distinct.points(sample), reach=reach, length=kind.length)
+        longest = 1.0 if kind.directions_only else float(distinct.squares.max())
+        return cls(distinct, axes, (kind.directions_only - reach / 2) - _TOLERANCE * longest)
+
+    @property
+    def width(self) -> int:
+        """How long a short vector is: axes, what is left over, and half its square if that is not the same for all."""
+        count: int = self.axes.shape[1]
+        return count + (1 if self.distinct.kind.directions_only else 3)
+
+    def room(self, rows: int) -> Short:
+        """Return right-hand short vectors for as many rows, of which none has a product that suffices."""
+        room = np.zeros((rows, self.width), np.float32)
+        if not self.distinct.kind.directions_only:
+            room[:, -2:] = 1, _FAR
+        return room
+
+    def short(self, some: slice, turns: Collection[Turn]) -> Iterator[Short]:
+        """Yield the right-hand short vectors of some points turned in these ways, shape (columns of a tile, width).
+
+        Instead of the points the axes are turned, back: the products are the same.
+        """
+        sketches, squares = self.distinct.points(some)
+        count = self.axes.shape[1]
+        for turn in turns:
+            projected = product(sketches, self.distinct.kind.turned_sketches(self.axes.T, turn.inverse).T)
+            short = self.room(_TILE_COLUMNS)
+            here = short[: len(sketches)]
+            here[:, :count] = projected
+            here[:, count] = rest_of(projected, squares)
+            if not self.distinct.kind.directions_only:
+                here[:, -1] = squares / -2
+            yield short
+
+    def left(self, right: Short) -> Short:
+        """Turn right-hand short vectors into left-hand ones."""
+        if self.distinct.kind.directions_only:
+            return right
+        return np.concatenate([right[:, :-2], right[:, :-3:-1]], axis=1)
 
 
 class _Tile:
@@ -252,7 +337,6 @@ class _Pending:
     def __init__(self, distinct: _Distinct, tile: _Tile, within: float) -> None:
         self.count = 0
         self._distinct = distinct
-        self._norms = np.sqrt(distinct.squares)
         self._tile = tile
         self._within = within
         self._found: list[tuple[Turn, int, int, Numbers]] = []
@@ -282,21 +366,17 @@ class _Pending:
             sizes = [len(some) for some in hits]
             a += np.repeat(tops, sizes)
             b += np.repeat(lefts, sizes)
-            wanted = (a < b) & (a < self._distinct.new) & (b < len(self._norms))
+            wanted = (a < b) & (a < self._distinct.new) & (b < len(self._distinct.rows))
             yield turn, a[wanted], b[wanted]
 
     def _near(self, turn: Turn, a: Numbers, b: Numbers) -> Iterator[_Near]:
-        norms, rows, squares, signatures = (
-            self._norms, self._distinct.rows, self._distinct.squares, self._distinct.signatures,
+        kind, rows, squares, signatures = (
+            self._distinct.kind, self._distinct.rows, self._distinct.squares, self._distinct.signatures,
         )  # fmt: skip
-        for start in range(0, len(a), _CHECKED_AT_ONCE):
-            i, j = a[start : start + _CHECKED_AT_ONCE], b[start : start + _CHECKED_AT_ONCE]
-            one = signatures[rows[i]].astype(np.float32)
-            other = turned(signatures[rows[j]], turn).astype(np.float32)
-            products = np.einsum("ij,ij->i", one, other).astype(np.float64)  # of whole numbers below 2^24: exact
-            together = norms[i] + norms[j]
-            apart = np.sqrt(squares[i] + squares[j] - 2.0 * products)
-            distances = np.minimum(apart, together) / together
+        for piece in _pieces(len(a), signatures, _CHECKED_AT_ONCE):
+            i, j = a[piece], b[piece]
+            others = kind.turned(signatures[rows[j]], turn)
+            distances = kind.distances(signatures[rows[i]], others, squares[i], squares[j])
             near = distances <= self._within
             if near.any():
                 turns = np.tile(np.array([turn, turn.inverse], np.uint8), (int(np.count_nonzero(near)), 1))
@@ -317,18 +397,3 @@ def _best(found: Iterable[_Near]) -> Iterator[_Near]:
     first[1:] = (a[1:] != a[:-1]) | (b[1:] != b[:-1])
     best = np.stack([turns[of_b[first], 0], turns[of_a[first], 1]], axis=1)
     yield _Near(a[first], b[first], distances[of_b[first]], best)
-
-
-def _short(distinct: _Distinct, some: slice, axes: npt.NDArray[np.float64], turns: Collection[Turn]) -> Iterator[Short]:
-    """Yield the short vectors of some signatures turned in these ways, shape (n, axes + 1).
-
-    The rest of a full tile is zeros.  Instead of the signatures the axes are turned, back: the products are the same.
-    """
-    wide = distinct.signatures[distinct.rows[some]].astype(np.float64)
-    wide /= np.sqrt(distinct.squares[some])[:, None]
-    for turn in turns:
-        projected = product(wide, turned(axes.T, turn.inverse).T)
-        short = np.zeros((_TILE_COLUMNS, axes.shape[1] + 1), np.float32)
-        short[: len(wide), :-1] = projected
-        short[: len(wide), -1] = rest_of(projected)
-        yield short

@@ -8,8 +8,9 @@ from typing import Final, overload
 
 import numpy as np
 
+from py_image_dedup.kinds.goldberg import GOLDBERG
+from py_image_dedup.kinds.interface import Kind, Vectors
 from py_image_dedup.model import Match, Turn
-from py_image_dedup.signature import Signature
 from py_image_dedup.stores.interface import Progress
 from py_image_dedup.stores.join import join
 
@@ -43,22 +44,24 @@ class Hashes(Sequence[str]):
 
 def matches(
     hashes: Hashes | Sequence[str],
-    signatures: Signature,
+    signatures: Vectors,
     *,
     within: float,
+    kind: Kind = GOLDBERG,
     new: Collection[str] | None = None,
     orientations: Collection[Turn] = (),
     progress: Progress | None = None,
 ) -> Iterator[Match]:
     """Yield all pairs of contents that are at most `within` apart, by the exact join; see :class:`Store`.
 
-    `hashes` in ascending order; `signatures`, int8, shape (n, 648), one row for each.
+    `hashes` in ascending order; `signatures` of the kind, shape (n, length), one row for each.
     """
     is_new = None
     if new is not None:
         wanted = new if isinstance(new, AbstractSet) else frozenset(new)
         is_new = np.fromiter((hashes[row] in wanted for row in range(len(hashes))), np.bool_, len(hashes))
-    for pairs in join(signatures, within=within, new=is_new, orientations=orientations, progress=progress):
+    found = join(signatures, within=within, kind=kind, new=is_new, orientations=orientations, progress=progress)
+    for pairs in found:
         columns = (pairs.a.tolist(), pairs.b.tolist(), pairs.distances.tolist(), pairs.turns.tolist())
         for a, b, distance, turn in zip(*columns, strict=True):
             yield Match(hashes[a], hashes[b], distance, _TURN_OF[turn])

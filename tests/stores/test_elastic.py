@@ -34,6 +34,7 @@ from py_image_dedup.stores.elastic import ElasticStore, connection, indices, map
 from py_image_dedup.stores.elastic import store as elastic_store
 from py_image_dedup.stores.elastic.connection import Connection
 from py_image_dedup.stores.elastic.failures import Failures
+from py_image_dedup.stores.elastic.indices import Indices
 
 Signatures = npt.NDArray[np.int8]
 needs_server = pytest.mark.elasticsearch
@@ -288,28 +289,45 @@ def test_a_crowd_larger_than_the_longest_page_is_told_whole(
 
 @needs_server
 def test_a_graph_is_made_when_there_is_much_to_search(
-    client: Elasticsearch, index: str, open_store: Open, pages: list[int], monkeypatch: pytest.MonkeyPatch
+    client: Elasticsearch, index: str, open_store: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At first vectors are stored as they come; an index that has grown gets a graph, and finds the same."""
-    monkeypatch.setattr(elastic_store, "_GRAPH_FROM", 100)
+    """At first vectors are stored as they come; once there are many, those get a graph too, and finding stays."""
+    rewritten: list[str] = []
+    rewrite = Indices.rewrite
+
+    def listen(self: Indices, name: str) -> None:
+        rewritten.append(name)
+        rewrite(self, name)
+
+    monkeypatch.setattr(Indices, "rewrite", listen)
     contents = f"{index}-contents"
-    vectors = crowd(100)
-    some = records(vectors)
-    hashes = [one.file.content for one in some]
+    some = records(crowd(100))
+    asked = [one.file.content for one in some[5:8]]
 
     def kind() -> str:
         (state,) = client.indices.get_mapping(index=contents).values()
         return str(state["mappings"]["properties"]["signature"]["index_options"]["type"])
 
+    def parts() -> int:
+        (state,) = client.indices.segments(index=contents)["indices"].values()
+        return sum(len(shard["segments"]) for copies in state["shards"].values() for shard in copies)
+
     store = open_store()
-    assert kind() == "flat"
-    store.put(some)
-    before = sorted(store.near(hashes[5:8], within=0.25))
-    later = open_store()
-    assert kind() == "hnsw"
-    client.indices.forcemerge(index=contents, max_num_segments=1)
-    assert sorted(later.near(hashes[5:8], within=0.25)) == before
-    assert len(pages) >= 6
+    for start in range(0, len(some), 120):
+        store.put(some[start : start + 120])
+        client.indices.refresh(index=contents)
+    before = sorted(store.near(asked, within=0.25))
+    assert (kind(), parts() > 1, rewritten) == ("flat", True, [])
+
+    monkeypatch.setattr(elastic_store, "_GRAPH_FROM", 100)
+    assert sorted(store.near(asked, within=0.25)) == before
+    assert (kind(), rewritten) == ("hnsw", [contents])
+    ending = time.monotonic() + 30
+    while parts() > 1:
+        assert time.monotonic() < ending
+        time.sleep(0.1)
+    assert sorted(open_store().near(asked, within=0.25)) == before
+    assert rewritten == [contents]
 
 
 @needs_server

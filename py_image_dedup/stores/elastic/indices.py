@@ -68,10 +68,23 @@ class Indices:
             return bool(self._client.indices.exists(index=name))
         return False
 
-    def change(self, name: str, properties: Document) -> None:
-        """Change fields of an index, for what is written or merged from now on; where we may not, they stay."""
+    def change(self, name: str, properties: Document) -> bool:
+        """Change fields of an index, for what is written or merged from now on; tell whether there was need.
+
+        Where we may not, they stay.
+        """
+        before = [state["mappings"]["properties"] for state in self.find(name).values()]
+        if all(fields.get(field) == wanted for fields in before for field, wanted in properties.items()):
+            return False
         with self._translated(), suppress(AuthorizationException):
             self._client.indices.put_mapping(index=name, properties=properties)
+            return True
+        return False
+
+    def rewrite(self, name: str) -> None:
+        """Let the server merge all that an index holds, in its own time."""
+        with self._translated(), suppress(AuthorizationException):
+            self._client.indices.forcemerge(index=name, max_num_segments=1, wait_for_completion=False)
 
     def create(
         self, index: str, layout: Document, *, alias: str | None = None, as_large_as: Document | None = None

@@ -62,8 +62,6 @@ class ElasticStore:
         try:
             for part, layout in mapping.PARTS.items():
                 connection.indices.prepare(f"{index}-{part}", layout, create=auto_create_index)
-            if connection.count(f"{index}-contents", {"match_all": {}}) >= _GRAPH_FROM:
-                connection.indices.change(f"{index}-contents", mapping.GRAPH)
             legacy = index if connection.indices.exists(index) else None
             return cls(connection, index, origin=origin, legacy_index=legacy, me=me)
         except BaseException:
@@ -85,6 +83,7 @@ class ElasticStore:
         self._leases = Leases(connection, leases, me)
         self._origin = origin
         self._of_origin = {"term": {"origin": mapping.encode_path(origin)}}
+        self._graph_due = True
 
     def put(self, records: Collection[Record]) -> None:
         """Write contents, then files, in bulk."""
@@ -205,6 +204,7 @@ class ElasticStore:
 
         The server tells what may be near, by an approximate search; that is then joined.
         """
+        self._prepare_graph()
         asked = set(contents)
         turns = {Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)}
         found = {
@@ -215,6 +215,13 @@ class ElasticStore:
         }
         hashes, signatures = self.signatures(asked | found)
         yield from matches(hashes, signatures, within=within, new=asked, orientations=orientations)
+
+    def _prepare_graph(self) -> None:
+        """Let the server build a graph once there is much to search; until it has, it reads all vectors each time."""
+        if self._graph_due and self._connection.count(self._contents, {"match_all": {}}) >= _GRAPH_FROM:
+            self._graph_due = False
+            if self._connection.indices.change(self._contents, mapping.GRAPH):
+                self._connection.indices.rewrite(self._contents)
 
     def _signatures(self, contents: Sequence[str]) -> Iterator[tuple[list[str], Signature]]:
         """Read the signatures of the current version page by page: hashes, and as many rows."""
