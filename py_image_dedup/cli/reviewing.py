@@ -82,13 +82,15 @@ def _serve(plan: Plan, plan_file: str, settings: Settings, *, browser: bool) -> 
         make_app(_pages(plan, plan_file, settings, guard, jobs)), settings.review.host, settings.review.port
     )
     url = _address(settings.review.host, server.port) + (f"?token={guard.token}" if guard.token else "")
-    click.echo(f"The page is at {url}")
-    if guard.token:
-        click.echo("Whoever has this address may change and apply the plan.")
-    if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        webbrowser.open(url)
     try:
+        click.echo(f"The page is at {url}")
+        if guard.token:
+            click.echo("Whoever has this address may change and apply the plan.")
+        if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            webbrowser.open(url)
         server.run()
+    except KeyboardInterrupt:
+        pass  # that is how it ends
     finally:
         jobs.finish()
 
