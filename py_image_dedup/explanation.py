@@ -98,6 +98,15 @@ class Explanation:
         yield from said
         yield from self._result(matches)
 
+    def group(self) -> Group | None:
+        """Return the group that a run over these two would make, None if they are unrelated."""
+        return self._grouped([] if self.one.hash == self.other.hash else self._met(self._match()))
+
+    @property
+    def distance(self) -> float:
+        """How far they are from each other, turned the nearest way."""
+        return 0.0 if self.one.hash == self.other.hash else self._match().distance
+
     def _decided(self) -> Iterator[Row]:
         """Tell what a person has decided of them."""
         if kept := [subject.name for subject in (self.one, self.other) if subject.hash in self.decisions.kept]:

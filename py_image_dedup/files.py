@@ -11,10 +11,11 @@ import hashlib
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from io import BufferedReader
+from io import BufferedRandom, BufferedReader
 from pathlib import PurePath
 from typing import Final
 
@@ -167,7 +168,7 @@ def _look(entry: os.DirEntry[str], select: Selector) -> Seen | Skipped | None:
         return Skipped(entry.path, "a symbolic link, not followed", Cause.NO_FILE)
     if not stat.S_ISREG(facts.st_mode):
         return Skipped(entry.path, "not a regular file", Cause.NO_FILE)
-    return Seen(entry.path, facts.st_size, _storable(facts.st_mtime_ns))
+    return Seen(entry.path, facts.st_size, storable(facts.st_mtime_ns))
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -207,10 +208,10 @@ def look(path: str) -> Inode | None:
         return None
     if not stat.S_ISREG(facts.st_mode):
         return None
-    return Inode(facts.st_dev, facts.st_ino, facts.st_size, _storable(facts.st_mtime_ns), facts.st_nlink)
+    return Inode(facts.st_dev, facts.st_ino, facts.st_size, storable(facts.st_mtime_ns), facts.st_nlink)
 
 
-def _storable(nanoseconds: int) -> int:
+def storable(nanoseconds: int) -> int:
     """Bring a time beyond the years 1678 to 2262, which file systems can hold, into the 64 bits that stores have."""
     return max(-(2**63), min(nanoseconds, 2**63 - 1))
 
@@ -284,6 +285,36 @@ class FolderSet:
         """Tell whether a folder is, by another mount of the same disk, one below those of the set."""
         disk, path = self._mounts.place(os.path.realpath(folder))
         return any(disk == other and is_below(path, [above]) for other, above in self._places)
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[BufferedRandom]:
+    """Replace a file by what the block writes, at once and with its rights: a reader sees the old or the new one whole.
+
+    A link is followed.  Nothing changes if the block fails.
+    """
+    path = os.path.realpath(path)
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=HIDDEN)
+    try:
+        with open(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), _mode(path))
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _mode(path: str) -> int:
+    """Return the mode of a file, or the one that a new file gets."""
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode)
+    except FileNotFoundError:
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask
 
 
 def missing_folders(folder: str) -> list[str]:

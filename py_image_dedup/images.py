@@ -6,7 +6,6 @@ To add a format, add a line to ``FORMATS`` and a sample to its test.
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import PIL
 import pillow_heif
 from PIL import Image, ImageChops, UnidentifiedImageError
-from PIL.ExifTags import GPS, IFD, Base
+from PIL.ExifTags import IFD, Base
 from PIL.ImageFile import ImageFile
 
 from py_image_dedup.errors import NotNow, PictureError
@@ -61,26 +60,7 @@ _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they desc
 )
 
 _PREVIEW_QUALITY = 82
-
-_TOLD_BY_EXIF: Final = {
-    "GPS position": (GPS.GPSLatitude, GPS.GPSLongitude),
-    "capture date": (Base.DateTimeOriginal,),
-    "description": (Base.ImageDescription, Base.UserComment, Base.XPTitle, Base.XPComment, Base.XPSubject),
-    "keywords": (Base.XPKeywords,),
-    "rating": (Base.Rating, Base.RatingPercent),
-    "camera": (Base.Make, Base.Model),
-    "author": (Base.Artist, Base.Copyright, Base.XPAuthor),
-}
-_TOLD_BY_XMP: Final = {
-    "GPS position": re.compile(rb"exif:GPSLatitude"),
-    "capture date": re.compile(rb"exif:DateTimeOriginal|photoshop:DateCreated"),
-    "description": re.compile(rb"dc:description|dc:title"),
-    "keywords": re.compile(rb"dc:subject"),
-    "rating": re.compile(rb"""xmp:Rating(?:>|=["'])-?[1-9]"""),
-    "camera": re.compile(rb"tiff:Model"),
-    "author": re.compile(rb"dc:creator|dc:rights"),
-}
-"""What metadata can tell of a photo, by the tags of EXIF and the properties of XMP that say it."""
+_LARGEST_PROFILE = 64 << 10  # bytes of a colour profile that a preview takes along; larger ones are for printers
 
 _TURNS: Final[dict[Turn, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]]] = {
     Turn.UPRIGHT: lambda picture: picture,
@@ -125,7 +105,7 @@ def read(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: null
     Raises :class:`PictureError` with the reason when the bytes are no readable picture or declare more than
     `max_pixels`, and :class:`NotNow` when memory or the disk failed.
     """
-    with _opened(source, side=CANONICAL_SIDE, max_pixels=max_pixels, reserve=reserve) as image:
+    with opened(source, side=CANONICAL_SIDE, max_pixels=max_pixels, reserve=reserve) as image:
         return _decode(image)
 
 
@@ -136,34 +116,15 @@ def view(
 
     What is transparent shows a white page below.  Raises as :func:`read` does.
     """
-    with _opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
-        lying = _exif(image)[1] >= 5
+    with opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
+        lying = exif(image)[1] >= 5
         image.draft("YCbCr", (height, width) if lying else (width, height))
         image.load()
-        orientation = _exif(image)[1]  # some decoders turn the picture upright while they load it
+        orientation = exif(image)[1]  # some decoders turn the picture upright while they load it
         side = (height, width) if orientation >= 5 else (width, height)
         layers = _layers(image, side)
     luma, *chroma = (turned(layer, Turn(orientation)) for layer in layers)
     return View(luma, np.stack(chroma, axis=-1))
-
-
-def told(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: nullcontext()) -> frozenset[str]:
-    """Return what the metadata of a picture tell, in kinds, as "GPS position" or "description".
-
-    Raises as :func:`read` does.
-    """
-    with _opened(source, side=1, max_pixels=max_pixels, reserve=reserve) as image:
-        exif = image.getexif()
-        tags: dict[int, object] = {**exif, **exif.get_ifd(IFD.Exif)}
-        places = exif.get_ifd(IFD.GPSInfo)
-        xmp = image.info.get("xmp", b"")
-    of_exif = {
-        kind
-        for kind, names in _TOLD_BY_EXIF.items()
-        if any(_says((places if isinstance(name, GPS) else tags).get(name)) for name in names)
-    }
-    text = xmp.encode("utf-8", "replace") if isinstance(xmp, str) else xmp
-    return frozenset(of_exif | {kind for kind, written in _TOLD_BY_XMP.items() if written.search(text)})
 
 
 def square(
@@ -173,7 +134,7 @@ def square(
 
     The pixels are upright, uint8, shape (side, side, 3), RGB, or (side, side, 1).  Raises as :func:`read` does.
     """
-    with _opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
+    with opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
         facts, orientation = _loaded(image)
         small = _shrink(image, (side, side), "L" if grey else "RGB", Image.Resampling.BICUBIC)
     return facts, turned(np.asarray(small).reshape(side, side, -1), orientation)
@@ -186,34 +147,31 @@ def means(
 
     Raises as :func:`read` does.
     """
-    with _opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
+    with opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
         facts, _ = _loaded(image)
         counts = np.array(_shrink(image, image.size, "RGB").histogram()).reshape(3, 256)
     return facts, (counts * np.arange(256)).sum(axis=1) / counts.sum(axis=1)
 
 
 def preview(source: BinaryIO, *, side: int, turn: Turn, max_pixels: int, reserve: Reserve) -> bytes:
-    """Return a picture for people as JPEG: upright, then turned, the longer side at most `side`.
-
-    Raises as :func:`read` does.
-    """
-    with _opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
-        image.draft("RGB", (side, side))
+    """Return a picture for people as JPEG: upright, then turned, its longer side at most `side`; raises like read."""
+    with opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
+        image.draft("RGB", _fitting(image.size, side))
         image.load()
-        scale = min(1.0, side / max(image.size))
-        width, height = (max(1, round(length * scale)) for length in image.size)
-        small = _shrink(image, (width, height), "RGB")
-        upright = turned(np.asarray(small), Turn(_exif(image)[1]))  # some decoders turn it while they load it
+        small = _shrink(image, _fitting(image.size, side), "RGB")
+        upright = turned(np.asarray(small), Turn(exif(image)[1]))  # some decoders turn it while they load it
+        profile = image.info.get("icc_profile", b"") if image.mode == "RGB" else b""
     out = io.BytesIO()
-    Image.fromarray(turned(upright, turn)).save(out, "JPEG", quality=_PREVIEW_QUALITY)
+    whole = Image.fromarray(turned(upright, turn))
+    whole.save(out, "JPEG", quality=_PREVIEW_QUALITY, icc_profile=profile if len(profile) <= _LARGEST_PROFILE else b"")
     return out.getvalue()
 
 
-def _says(value: object) -> bool:
-    """Tell whether the value of a tag is more than a place kept free for one."""
-    if isinstance(value, bytes):
-        value = value.removeprefix(b"ASCII\0\0\0").removeprefix(b"UNICODE\0").strip(b"\0 ")
-    return bool(value.strip("\0 ") if isinstance(value, str) else value)
+def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return width and height scaled so that the longer is at most `side`."""
+    scale = min(1.0, side / max(size))
+    width, height = (max(1, round(one * scale)) for one in size)
+    return width, height
 
 
 def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
@@ -231,7 +189,7 @@ def turned(pixels: npt.NDArray[Scalar], turn: Turn) -> npt.NDArray[Scalar]:
 
 
 @contextmanager
-def _opened(source: BinaryIO, *, side: int | None, max_pixels: int, reserve: Reserve) -> Iterator[Image.Image]:
+def opened(source: BinaryIO, *, side: int | None, max_pixels: int, reserve: Reserve) -> Iterator[Image.Image]:
     """Open a picture, refuse it if it is too large, hold memory for it, and turn what goes wrong into a reason.
 
     `side`: how many pixels will be left of the longer side, since decodes at reduced scale need less memory; None for
@@ -239,7 +197,7 @@ def _opened(source: BinaryIO, *, side: int | None, max_pixels: int, reserve: Res
     """
     try:
         with Image.open(source, formats=tuple(FORMATS)) as image:
-            _refuse_bomb(image, max_pixels=max_pixels)
+            refuse_bomb(image, max_pixels=max_pixels)
             if isinstance(image, ImageFile):
                 image.decodermaxblock = _READ_AT_ONCE
             with reserve(_decode_cost(image, scans=_scans(image, source), side=side)):
@@ -257,7 +215,7 @@ def _opened(source: BinaryIO, *, side: int | None, max_pixels: int, reserve: Res
         raise PictureError(f"cannot be decoded: {reason}") from error
 
 
-def _refuse_bomb(image: Image.Image, *, max_pixels: int) -> None:
+def refuse_bomb(image: Image.Image, *, max_pixels: int) -> None:
     """Raise PictureError for pictures that would take too much memory or time."""
     width, height = image.size
     if width * height > max_pixels:
@@ -310,7 +268,7 @@ def _loaded(image: Image.Image) -> tuple[Facts, Turn]:
 
 def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Facts, Turn]:
     """Return the facts of a loaded picture whose whole size is `stored`, and the turn that brings it upright."""
-    count, orientation, taken = _exif(image)
+    count, orientation, taken = exif(image)
     width, height = reversed(stored) if orientation >= 5 else stored
     facts = Facts(
         format="JPEG" if image.format == "MPO" else str(image.format),
@@ -378,7 +336,7 @@ def _grey(image: Image.Image) -> Image.Image:
     return image.convert("L") if mode in {"RGB", "P", "1"} else _rgb(image).convert("L")
 
 
-def _exif(image: Image.Image) -> tuple[int, int, str]:
+def exif(image: Image.Image) -> tuple[int, int, str]:
     """Return the number of EXIF tags, the orientation 1..8, and the capture date; 0, 1, "" where unreadable."""
     count, orientation, taken = 0, 1, ""
     try:

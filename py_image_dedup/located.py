@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -69,12 +69,22 @@ class Located:
 
     def items(self) -> list[Self]:
         """Return the values of a list."""
+        return [self._item(number, value) for number, value in enumerate(self._list())]
+
+    def taken(self) -> Iterator[Self]:
+        """Yield the values of a list and forget each, so that a long one is not in memory twice."""
+        values = self._list()
+        for number in range(len(values)):
+            value, values[number] = values[number], None
+            yield self._item(number, value)
+
+    def _list(self) -> list[object]:
         if not isinstance(self._value, list):
             self._expected("a list")
-        return [
-            type(self)(value, file=self._file, place=f"{self._place}[{number}]")
-            for number, value in enumerate(self._value)
-        ]
+        return self._value
+
+    def _item(self, number: int, value: object) -> Self:
+        return type(self)(value, file=self._file, place=f"{self._place}[{number}]")
 
     @property
     def is_null(self) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Self
 
-from py_image_dedup import files, images, registration, verification
+from py_image_dedup import files, images, metadata, registration, verification
 from py_image_dedup.errors import PictureError
 from py_image_dedup.images import Reserve
 from py_image_dedup.model import Candidate, Cause, Look, Match, Skipped, Turn, View
@@ -82,7 +82,7 @@ class LastLook:
     def told(self, path: str) -> frozenset[str]:
         """Return what the metadata of a file tell, in kinds; OSError or :class:`PictureError` if it can't be read."""
         with files.open_regular(path) as file:
-            return images.told(file, max_pixels=self._max_pixels, reserve=self._reserve)
+            return metadata.told(file, max_pixels=self._max_pixels, reserve=self._reserve)
 
     def decodes(self, path: str) -> bool:
         """Tell whether a picture can be decoded now, at a reduced scale."""

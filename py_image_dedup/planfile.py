@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -50,31 +51,31 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "roots": list(plan.roots),
         "action": str(plan.action),
         "target": plan.target,
-        "groups": [
-            {
-                "keeper": _file_data(group.keeper),
-                "duplicates": [
-                    {
-                        "id": act.id,
-                        **_file_data(act.file),
-                        "distance": act.distance,
-                        "turn": act.turn.name.lower(),
-                        "part": act.part,
-                        "level": str(act.level),
-                        "action": str(act.action),
-                        "destination": act.destination,
-                        "rule": act.rule,
-                        "reason": act.reason,
-                        "companions": [_companion_data(companion) for companion in act.companions],
-                        "gain": list(act.gain),
-                    }
-                    for act in group.duplicates
-                ],
-            }
-            for group in plan.groups
-        ],
+        "groups": [group_data(group) for group in plan.groups],
         "empty_folders": list(plan.empty_folders),
         "skipped": [{"path": skipped.path, "reason": skipped.reason} for skipped in plan.skipped],
+    }
+
+
+def group_data(group: PlannedGroup) -> dict[str, Any]:
+    """Return one group of a plan as plain data."""
+    return {"keeper": _file_data(group.keeper), "duplicates": [_act_data(act) for act in group.duplicates]}
+
+
+def _act_data(act: PlannedAct) -> dict[str, Any]:
+    return {
+        "id": act.id,
+        **_file_data(act.file),
+        "distance": act.distance,
+        "turn": act.turn.name.lower(),
+        "part": act.part,
+        "level": str(act.level),
+        "action": str(act.action),
+        "destination": act.destination,
+        "rule": act.rule,
+        "reason": act.reason,
+        "companions": [_companion_data(companion) for companion in act.companions],
+        "gain": list(act.gain),
     }
 
 
@@ -111,7 +112,7 @@ def read(path: str) -> Plan:
     if version.whole(1) > VERSION:
         version.wrong(f"the plan is of a newer program, this one reads version {VERSION}; update py-image-dedup")
     plan = _plan(whole.of(_PLAN, ("counts",)))
-    for place, why in _contradictions(plan):
+    for place, why in contradictions(plan):
         raise PlanError(f"{printable(path)}: {place}: {why}")
     return plan
 
@@ -123,7 +124,7 @@ def _plan(at: Mapping[str, Located]) -> Plan:
         roots=tuple(root.path() for root in at["roots"].items()),
         action=at["action"].choice(_WHOLE_RUN),
         target=target,
-        groups=tuple(_group(group.of(("keeper", "duplicates")), target) for group in at["groups"].items()),
+        groups=tuple(_group(group.of(("keeper", "duplicates")), target) for group in at["groups"].taken()),
         empty_folders=tuple(folder.path() for folder in at["empty_folders"].items()),
         skipped=tuple(
             Skipped(one["path"].path(), one["reason"].text())
@@ -151,8 +152,8 @@ def _act(at: Mapping[str, Located], target: str | None) -> PlannedAct:
         level=at["level"].choice(_LEVELS),
         action=action,
         destination=_destination(at["destination"], file.path, action, target),
-        rule=at["rule"].text(),
-        reason=at["reason"].text(),
+        rule=sys.intern(at["rule"].text()),  # said of thousands of files in the same words
+        reason=sys.intern(at["reason"].text()),
         turn=at["turn"].choice(_TURNS),
         part=at["part"].flag(),
         companions=tuple(_companion(one.of(_COMPANION), action, target) for one in at["companions"].items()),
@@ -166,7 +167,7 @@ def _file(at: Mapping[str, Located]) -> PlannedFile:
         size=at["size"].whole(),
         mtime_ns=at["mtime_ns"].whole(-(2**63)),
         content=_sha256(at["sha256"]),
-        format=at["format"].text(),
+        format=sys.intern(at["format"].text()),
         width=at["width"].whole(),
         height=at["height"].whole(),
     )
@@ -209,7 +210,8 @@ Contradiction = tuple[str, str]
 """A place, and what is wrong there."""
 
 
-def _contradictions(plan: Plan) -> Iterator[Contradiction]:
+def contradictions(plan: Plan) -> Iterator[Contradiction]:
+    """Yield what a plan must not say: with none of these no chain of acts can take the last copy."""
     yield from _wrong_folders(plan)
     for place, file in _files(plan):
         if not is_below(file, plan.roots):
@@ -243,7 +245,7 @@ def _wrong_folders(plan: Plan) -> Iterator[Contradiction]:
 
 
 def _wrong_acts(plan: Plan) -> Iterator[Contradiction]:
-    """Tell of what goes twice, or is a keeper: without these no chain of acts can take the last copy."""
+    """Tell of what goes twice, or is a keeper."""
     keepers = {group.keeper.path: f"groups[{number}]" for number, group in enumerate(plan.groups)}
     goes: dict[str, str] = {}
     for place, _, act in _acts(plan):

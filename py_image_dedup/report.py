@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -17,7 +16,7 @@ from rich.text import Text
 
 from py_image_dedup.actions import Outcome, Result
 from py_image_dedup.decisions import Named
-from py_image_dedup.files import printable
+from py_image_dedup.files import printable, replacing
 from py_image_dedup.model import Candidate, Decisions, Level, Skipped
 from py_image_dedup.plan import Action, Plan, PlannedFile, PlannedGroup
 from py_image_dedup.planfile import as_data
@@ -85,6 +84,15 @@ def print_dry_run(plan: Plan, console: Console, *, remedy: str) -> None:
         console.print(Text(f"Dry run: nothing was touched. {done} {remedy}."))
         if plan.empty_folders:
             console.print(f"{len(plan.empty_folders)} folders would be empty then and be removed.")
+
+
+def print_rehearsal(plan: Plan, refused: Sequence[Outcome], console: Console) -> None:
+    """Tell what applying a saved plan would do now, and what would be refused."""
+    print_plan(plan, console)
+    print_outcomes(refused, console)
+    left = plan.without(outcome.act.id for outcome in refused)
+    print_totals(left, console)
+    print_dry_run(left, console, remedy="without --dry-run")
 
 
 def print_totals(plan: Plan, console: Console) -> None:
@@ -199,20 +207,9 @@ def write_whole(path: str, text: str | Iterable[str]) -> None:
         with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.writelines(pieces)
         return
-    path = os.path.realpath(path)
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".py-image-dedup-")
-    try:
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as whole:
+        for piece in pieces:
+            whole.write(piece.encode("utf-8", "surrogateescape"))
 
 
 def megabytes(size: int) -> str:

@@ -154,6 +154,11 @@ def encode(picture: Image.Image, name: str = "JPEG", **options: Any) -> bytes:
     return out.getvalue()
 
 
+def opened(data: bytes) -> Image.Image:
+    """Open a picture from its bytes."""
+    return Image.open(io.BytesIO(data))
+
+
 def write(path: str | Path, picture: Image.Image, name: str = "JPEG", **options: Any) -> Path:
     """Write the picture to a file, folders included, whatever its extension says; return the path."""
     target = Path(path)

@@ -177,7 +177,7 @@ def test_every_field_has_an_entry_and_the_other_way_round(place: Place) -> None:
         part = getattr(found, one.name)
         names |= {f"{one.name}.{f.name}" for f in fields(part)} if is_dataclass(part) else {one.name}
     assert set(KEYS) - names == {
-        "elasticsearch.password_file", "elasticsearch.api_key_file", "remote.broker_url_file",
+        "elasticsearch.password_file", "elasticsearch.api_key_file", "remote.broker_url_file", "review.token_file",
     }  # fmt: skip
     assert names <= set(KEYS)
     assert len({variable(key) for key in KEYS}) == len(KEYS)

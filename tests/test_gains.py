@@ -12,7 +12,7 @@ from command import Command
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
-from py_image_dedup import images
+from py_image_dedup import metadata
 from py_image_dedup.errors import PictureError
 from py_image_dedup.gains import with_gains
 from py_image_dedup.model import Level
@@ -39,7 +39,7 @@ def told(picture: Image.Image, name: str = "JPEG", **options: Any) -> set[str]:
     data = io.BytesIO()
     picture.save(data, name, **options)
     data.seek(0)
-    return set(images.told(data, max_pixels=10**6))
+    return set(metadata.told(data, max_pixels=10**6))
 
 
 PHOTO = pictures.photo(1, (64, 48))

@@ -12,7 +12,18 @@ from typing import NoReturn
 
 import click
 
-from py_image_dedup.cli import daemon, daily, decisions, explaining, past, plans, reporting, searching, working
+from py_image_dedup.cli import (
+    daemon,
+    daily,
+    decisions,
+    explaining,
+    past,
+    plans,
+    reporting,
+    reviewing,
+    searching,
+    working,
+)
 from py_image_dedup.cli import index as care
 from py_image_dedup.cli.exits import EXIT_INTERRUPTED, EXIT_NO_READER
 from py_image_dedup.errors import DedupError
@@ -60,6 +71,7 @@ for _command in (
     *(daemon.daemon, daemon.agent),
     *(plans.show, plans.apply, reporting.report),
     searching.search,
+    reviewing.review,
     *(past.history, past.undo),
     *(decisions.keep, decisions.different),
     explaining.explain,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,10 @@ from py_image_dedup.cli.acting import act, exit_code
 from py_image_dedup.cli.exits import EXIT_REFUSED
 from py_image_dedup.cli.wiring import load, open_console, open_run, settings_options
 from py_image_dedup.errors import RootError
+
+if TYPE_CHECKING:
+    from py_image_dedup.config import Loaded
+    from py_image_dedup.plan import Plan
 
 
 @click.command()
@@ -27,6 +31,14 @@ def show(plan_file: str, *, everything: bool) -> None:
     report.print_apply(plan, plan_file, console)
 
 
+def load_for(plan: Plan, **options: Any) -> Loaded:
+    """Read the settings, with folders and action as a plan has them; :class:`RootError` if these are not here."""
+    try:
+        return load(folders=plan.roots, action=str(plan.action), target=plan.target, **options)
+    except RootError as error:
+        raise RootError(f'the plan is of origin "{plan.origin}", and not all its folders are here: {error}') from None
+
+
 @click.command()
 @click.argument("plan_file", metavar="FILE", type=click.Path())
 @click.option("-dr", "--dry-run", is_flag=True, help="Only tell what would be done and what would be refused.")
@@ -37,18 +49,11 @@ def apply(plan_file: str, *, dry_run: bool, yes: bool, **options: Any) -> int:
     from py_image_dedup import planfile, report
 
     plan = planfile.read(plan_file)
-    try:
-        loaded = load(folders=plan.roots, action=str(plan.action), target=plan.target, yes=yes, **options)
-    except RootError as error:
-        raise RootError(f'the plan is of origin "{plan.origin}", and not all its folders are here: {error}') from None
+    loaded = load_for(plan, yes=yes, **options)
     with open_run(loaded, analyses=False) as run:
         plan = run.execution.adopt(plan)
         if not dry_run:
             return exit_code(act(plan, run, settings=loaded.settings, yes=yes, kind="apply"))
-        report.print_plan(plan, run.console)
         refused = tuple(run.execution.objections(plan))
-        report.print_outcomes(refused, run.console)
-        left = plan.without(outcome.act.id for outcome in refused)
-        report.print_totals(left, run.console)
-        report.print_dry_run(left, run.console, remedy="without --dry-run")
+        report.print_rehearsal(plan, refused, run.console)
         return EXIT_REFUSED if refused else 0

@@ -63,6 +63,7 @@ _KEYS: Final = {
     "preset": ("deduplication.preset", "--preset"),
     "orientations": ("analysis.orientations", "--orientations"),
     "yes": ("deduplication.delete_without_asking", "--yes"),
+    "review_port": ("review.port", "--port"),
 }
 """Options of the command line that stand for a setting."""
 

@@ -25,6 +25,7 @@ from py_image_dedup.config.settings import (
     Loaded,
     LogSettings,
     RemoteSettings,
+    ReviewSettings,
     Settings,
     StatsSettings,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "LogSettings",
     "Override",
     "RemoteSettings",
+    "ReviewSettings",
     "Settings",
     "StatsSettings",
     "describe",
@@ -89,6 +91,7 @@ def load_settings(
     sources = {key: one.source for key, one in given.items()}
     _check_folders(values, given)
     _resolve_action(values, given)
+    _read_files(values, given, sources)
     _resolve_login(values, given, sources)
     _resolve_broker(values, given, sources)
     _resolve_store(values)
@@ -183,12 +186,7 @@ def _resolve_action(values: dict[str, Any], given: Mapping[str, Given]) -> None:
 
 
 def _resolve_login(values: dict[str, Any], given: Mapping[str, Given], sources: dict[str, str]) -> None:
-    """Bring the ways to give a user, a password or an API key together; two at a time are refused."""
-    for key, parse in (("elasticsearch.password", v.secret), ("elasticsearch.api_key", v.token)):
-        file = values[f"{key}_file"]
-        if file is not None:
-            _refuse_both(key, f"{key}_file", values, given)
-            values[key], sources[key] = _secret_in(file, parse, given[f"{key}_file"]), f"the file {file}"
+    """Bring the ways to give a user and a password together; two at a time are refused."""
     user, password, urls = "elasticsearch.user", "elasticsearch.password", "elasticsearch.urls"
     logins = {v.split_login(url)[1] for url in values[urls]}
     if len(logins) > 1:
@@ -203,6 +201,19 @@ def _resolve_login(values: dict[str, Any], given: Mapping[str, Given], sources: 
         raise ConfigError(f"{given[have].place} is set, but {ROOT}.{lack} is not; a login needs both")
     _refuse_both("elasticsearch.api_key", user, values, given)
     _refuse_both("elasticsearch.ca_file", "elasticsearch.ca_fingerprint", values, given)
+
+
+def _read_files(values: dict[str, Any], given: Mapping[str, Given], sources: dict[str, str]) -> None:
+    """Take secrets from the files that hold them."""
+    for key, parse in (
+        ("elasticsearch.password", v.secret),
+        ("elasticsearch.api_key", v.token),
+        ("review.token", v.token),
+    ):
+        file = values[f"{key}_file"]
+        if file is not None:
+            _refuse_both(key, f"{key}_file", values, given)
+            values[key], sources[key] = _secret_in(file, parse, given[f"{key}_file"]), f"the file {file}"
 
 
 def _resolve_broker(values: dict[str, Any], given: Mapping[str, Given], sources: dict[str, str]) -> None:
@@ -271,6 +282,7 @@ def _freeze(values: Mapping[str, Any]) -> Settings:
         elasticsearch=_section(ElasticsearchSettings, "elasticsearch", bare),
         daemon=_section(DaemonSettings, "daemon", bare),
         remote=_section(RemoteSettings, "remote", bare),
+        review=_section(ReviewSettings, "review", bare),
         stats=_section(StatsSettings, "stats", bare),
         log=_section(LogSettings, "log", bare),
         **{entry.key: bare[entry.key] for entry in ENTRIES if "." not in entry.key},

@@ -93,6 +93,16 @@ class RemoteSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewSettings:
+    """Where the review page is offered, and to whom."""
+
+    host: str
+    port: int
+    token: str | None = field(repr=False)
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatsSettings:
     """Prometheus metrics and probes."""
 
@@ -120,6 +130,7 @@ class Settings:
     elasticsearch: ElasticsearchSettings
     daemon: DaemonSettings
     remote: RemoteSettings
+    review: ReviewSettings
     stats: StatsSettings
     log: LogSettings
     store: str

@@ -12,6 +12,7 @@ from py_image_dedup.config.entry import Entry
 from py_image_dedup.config.names import DEFAULT_EXTENSIONS, DEFAULT_RULES, RULE_NAMES
 from py_image_dedup.config.presets import PRESETS
 from py_image_dedup.config.remote import REMOTE
+from py_image_dedup.config.review import REVIEW
 
 SECTIONS = {
     "analysis": "Which files are looked at, and how.",
@@ -19,6 +20,7 @@ SECTIONS = {
     "elasticsearch": "The Elasticsearch server, if there is one. max_distance holds for every store.",
     "daemon": "How `py-image-dedup daemon` watches the folders.",
     "remote": "Workers on other machines that describe pictures for this one.",
+    "review": "The page of `py-image-dedup review`.",
     "stats": "Metrics for Prometheus, and probes, while the daemon runs.",
     "log": "What the daemon writes to stderr.",
 }
@@ -293,6 +295,7 @@ ENTRIES = (
         meaning="How often everything is gone through besides what changes. 0 for at the start only.",
     ),
     *REMOTE,
+    *REVIEW,
     Entry(
         key="stats.enabled",
         parse=v.boolean,
