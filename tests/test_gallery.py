@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pictures
 import pytest
-from chromium import Browser, chromium
 from command import Command
 from PIL import Image
+from playwright.sync_api import Page
+from reviewing import chromium
 
 HOSTILE = "<script>alert(1)</script>'\"&\u202e\n,;=1+1.png"
 
@@ -43,11 +44,20 @@ def plan(tmp_path: Path, command: Command) -> Path:
     return saved
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A window of a browser."""
-    with chromium() as window:
-        yield window
+class Window:
+    """A page in a browser, and what the browser complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+
+@pytest.fixture
+def window() -> Iterator[Window]:
+    with chromium() as browser:
+        yield Window(browser.new_page())
 
 
 def names(plan: Path) -> list[str]:
@@ -55,13 +65,13 @@ def names(plan: Path) -> list[str]:
     return [one["path"] for group in groups for one in (group["keeper"], *group["duplicates"])]
 
 
-def test_page_in_a_browser(plan: Path, command: Command, tmp_path: Path, browser: Browser) -> None:
+def test_page_in_a_browser(plan: Path, command: Command, tmp_path: Path, window: Window) -> None:
     """The page shows every picture of the plan, upright, without an error, a script or anything from elsewhere."""
     page = tmp_path / "page.html"
     assert command.run("report", plan, "--output", page).code == 0
-    browser.open(page.as_uri())
-    shown = browser.run(
-        """
+    window.page.goto(page.as_uri())
+    shown = window.page.evaluate(
+        """() => {
         for (const image of document.images) image.loading = 'eager';
         return Promise.all(Array.from(document.images, image => image.decode())).then(() => ({
             sizes: Array.from(document.images, image => [image.naturalWidth, image.naturalHeight]),
@@ -70,11 +80,11 @@ def test_page_in_a_browser(plan: Path, command: Command, tmp_path: Path, browser
             scripts: document.scripts.length,
             requests: performance.getEntriesByType('resource').filter(one => !one.name.startsWith('data:')).length,
             wide: document.documentElement.scrollWidth <= innerWidth,
-        }))
+        }))}
         """
     )
 
-    assert browser.complaints() == []
+    assert window.complaints == []
     assert (shown["scripts"], shown["requests"]) == (0, 0)
     assert shown["wide"]
     assert len(shown["sizes"]) == len(names(plan)) == 7
@@ -86,20 +96,20 @@ def test_page_in_a_browser(plan: Path, command: Command, tmp_path: Path, browser
     assert captions.count("to be moved") == 4
     assert captions.count("stays: the keeper") == 2
     assert "keeper won by: more pixels" in captions
-    assert "broken.jpg" in browser.run("return document.body.textContent")
+    assert "broken.jpg" in window.page.content()
 
 
-def test_page_after_files_went(plan: Path, command: Command, tmp_path: Path, browser: Browser) -> None:
+def test_page_after_files_went(plan: Path, command: Command, tmp_path: Path, window: Window) -> None:
     """What is no longer there, or no picture any more, is named with the reason instead of shown."""
     os.unlink(tmp_path / "photos" / "large.png")
     (tmp_path / "photos" / "small.jpg").write_bytes(b"no picture any more")
     page = tmp_path / "page.html"
     assert command.run("report", plan, "-o", page).code == 0
-    browser.open(page.as_uri())
+    window.page.goto(page.as_uri())
 
-    told = browser.run("return Array.from(document.querySelectorAll('.gone'), one => one.textContent)")
+    told = window.page.locator(".gone").all_text_contents()
     assert sorted(told) == ["No such file or directory", "not a picture in a supported format"]
-    assert browser.complaints() == []
+    assert window.complaints == []
 
 
 def test_page_needs_no_other_file(plan: Path, command: Command, tmp_path: Path) -> None:
