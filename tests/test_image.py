@@ -22,6 +22,7 @@ from command import Command
 from containers import FOLDER, ROOT, image_environment, services
 from daemons import Daemon
 from privileges import NOBODY
+from reviewing import reviewing
 
 from py_image_dedup.config.values import variable
 
@@ -240,13 +241,17 @@ def test_the_file_in_the_image_is_one(image: Image, owned: Path) -> None:
 # Health
 
 
-def checked(image: Image, **environment: str) -> Done:
+def checked(image: Image, *words: str, **environment: str) -> Done:
     """Run the health check of the image."""
-    (words,) = (step.words for step in containers.stages()[-1] if step.name == "HEALTHCHECK")
-    assert words.endswith(" CMD healthcheck")
-    assert services()["daemon"]["healthcheck"]["test"] == "healthcheck"
+    (step,) = (step for step in containers.stages()[-1] if step.name == "HEALTHCHECK")
+    assert step.words.endswith(" CMD healthcheck")
+    assert [services()[name]["healthcheck"]["test"] for name in ("daemon", "review")] == [
+        "healthcheck",
+        "healthcheck review",
+    ]
     environment["PATH"] = f"{image.place}/bin:/usr/bin:/bin"
-    return subprocess.run([FOLDER / "healthcheck"], env=environment, check=False, capture_output=True, text=True)
+    command: list[str | Path] = [FOLDER / "healthcheck", *words]
+    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
 
 
 def test_a_daemon_is_healthy_until_it_ends(image: Image, command: Command, tmp_path: Path) -> None:
@@ -258,6 +263,21 @@ def test_a_daemon_is_healthy_until_it_ends(image: Image, command: Command, tmp_p
         well = checked(image, **port)
         daemon.leave()
     gone = checked(image, **port)
+
+    assert (well.returncode, well.stderr) == (0, "")
+    assert gone.returncode == 1
+    assert gone.stderr.startswith("no answer: ")
+
+
+def test_a_review_page_is_healthy_until_it_ends(image: Image, command: Command, tmp_path: Path) -> None:
+    """Also where a token is asked for."""
+    plan = tmp_path / "plan.json"
+    (tmp_path / "album").mkdir()
+    assert command.run("deduplicate", tmp_path / "album", "--dry-run", "--plan", plan).code == 0
+    with reviewing(command, plan, **{variable("review.token"): "secret"}) as page:
+        port = {variable("review.port"): str(page.port)}
+        well = checked(image, "review", **port)
+    gone = checked(image, "review", **port)
 
     assert (well.returncode, well.stderr) == (0, "")
     assert gone.returncode == 1
