@@ -204,6 +204,42 @@ def test_equal_bytes_can_not_be_told_apart(review: Review, plan: Path) -> None:
     assert acts(plan)["a copy.jpg"] == "move"
 
 
+def test_a_folder_is_preferred_after_one_has_seen_what_that_changes(review: Review, plan: Path, album: Path) -> None:
+    """Its duplicates become keepers, compared with all others; what is only similar stays. What is saved was shown."""
+    before = plan.read_bytes()
+    assert review.post("/prefer", folder=f"{album}/sent/").code == 303
+    shown = review.wait()
+    assert f"2 groups get a keeper below {album}/sent." in shown
+    assert "3 files go by the plan now, 3 would go then." in shown
+    assert "sent/b small.jpg" in shown
+    assert plan.read_bytes() == before
+
+    job = re.findall(r'name="job" value="(\d+)"', shown)[0]
+    assert review.post("/save_preference", job=int(job) + 1).code == 409
+    assert plan.read_bytes() == before
+    assert review.post("/save_preference", job=job).code == 303
+    kept = acts(plan)
+    assert {name for name, what in kept.items() if what == "keeper"} in (
+        {"small.jpg", "b small.jpg"},
+        {"a copy.jpg", "b small.jpg"},
+    )
+    assert (kept["a.jpg"], kept["b.jpg"], kept["framed.jpg"]) == ("move", "move", "keep")
+    assert review.post("/save_preference", job=job).code == 409
+
+
+def test_preferring_a_folder_that_the_plan_does_not_know_is_refused(review: Review, plan: Path, album: Path) -> None:
+    """So is a part of a path; a folder whose files are keepers already changes nothing."""
+    before = plan.read_bytes()
+    for folder, told in (
+        (f"{album}/elsewhere", f"no file of the plan is below {album}/elsewhere"),
+        ("sent", "name the folder by its whole path"),
+        (f"{album}", "There is nothing to change."),
+    ):
+        review.post("/prefer", folder=folder)
+        assert told in review.wait()
+    assert plan.read_bytes() == before
+
+
 def test_two_browsers_do_not_overwrite_each_other(review: Review, plan: Path) -> None:
     """The second is told, sees how it is now, and nothing of it is saved; other groups are not in the way."""
     group, place = position(plan, "small.jpg")

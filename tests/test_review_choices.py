@@ -107,3 +107,18 @@ def test_what_stays_frees_nothing_and_could_free_as_much() -> None:
     assert (frees(GROUP), could_free(GROUP)) == (40, 40)
     assert (frees(group), could_free(group)) == (30, 40)
     assert choices.let_go(group, 2, fate()) == GROUP
+
+
+def test_preferred_are_duplicates_of_the_keeper_only() -> None:
+    """The first of them; what is only similar is never made keeper by a rule, and a preferred keeper stays."""
+    group = PlannedGroup(K, (act(1, X, Level.SIMILAR, Action.KEEP), act(2, D), act(3, file("d2", "d"))))
+    similar = lambda *_: Compared(0.3, Level.SIMILAR)  # noqa: E731
+
+    def preferred(*inside: bool) -> str | None:
+        found = choices.prefer(group, inside, fate(), similar)
+        return found.keeper.path if found else None
+
+    assert preferred(False, True, False, True) == "/a/d2"
+    assert preferred(False, True, True, True) == "/a/d"
+    assert preferred(False, True, False, False) is None
+    assert preferred(True, True, True, True) is None

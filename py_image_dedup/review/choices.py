@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -102,6 +102,19 @@ def make_keeper(group: PlannedGroup, position: int, fate: Fate, compare: Compare
 
     acts = (seen_from_new(act, group.keeper if act is new else act.file) for act in group.duplicates)
     return PlannedGroup(new.file, tuple(acts))
+
+
+def prefer(group: PlannedGroup, inside: Sequence[bool], fate: Fate, compare: Compare) -> PlannedGroup | None:
+    """Let the first preferred duplicate of the keeper stay in its place; None if that one is preferred or none is.
+
+    `inside`: whether the keeper, and each other file in order, is preferred.
+    """
+    if inside[0]:
+        return None
+    for position, act in enumerate(group.duplicates, 1):
+        if inside[position] and act.level is Level.DUPLICATE:
+            return make_keeper(group, position, fate, compare)
+    return None
 
 
 def _listed(act: PlannedAct, fate: Fate) -> PlannedAct:

@@ -23,6 +23,7 @@ from py_image_dedup.review.hands import Hands, Rehearsal
 from py_image_dedup.review.jobs import Job, Jobs, Watching
 from py_image_dedup.review.outlook import outlook
 from py_image_dedup.review.pictures import LARGE, SMALL, NotShown, Pictures, notice
+from py_image_dedup.review.preferring import Preference, preferred
 from py_image_dedup.review.shown import Showing, ShownGroup, ShownRun
 from py_image_dedup.review.sight import SORTS, Finder, Sight
 
@@ -138,6 +139,29 @@ class Pages:
             case _:
                 raise UsageError("there is nothing to choose of that name")
 
+    def prefer(self) -> Response:
+        """Begin to find out what would change if duplicates below a folder stayed."""
+        plan, folder = self.desk.plan, flask.request.form.get("folder", "").strip()[:4096]
+
+        def work(job: Job) -> None:
+            job.result = preferred(plan, folder, self.fate, self.hands.compare, Watching(job))
+
+        self.jobs.start("prefer", f"Prefer {folder}", work)
+        return flask.redirect(flask.url_for("job"), 303)
+
+    def save_preference(self) -> Response:
+        """Save the changes that were looked at."""
+        last = self.jobs.last
+        preference = self._preference(last)
+        if last is None or preference is None or flask.request.form.get("job", 0, type=int) != last.id:
+            raise Outdated("the plan was changed since these changes were looked at; look again")
+        self.desk.change_several(preference.plan, preference.changed)
+        return flask.redirect(flask.url_for("overview"), 303)
+
+    def _preference(self, job: Job | None) -> Preference | None:
+        found = job.result if job is not None else None
+        return found if isinstance(found, Preference) and found.plan is self.desk.plan else None
+
     def _back(self, number: int, position: int, form: Mapping[str, str]) -> Response:
         place = f"#f{number}-{position}"
         if form.get("from_group"):
@@ -191,7 +215,8 @@ class Pages:
         """Show what is done in the background, or was done last."""
         job = self.jobs.last
         finished = job is not None and job.finished  # asked first: what it found is there by then
-        return flask.render_template("job.html", job=job, finished=finished, rehearsal=self._rehearsal(job))
+        found = {"rehearsal": self._rehearsal(job), "preference": self._preference(job)}
+        return flask.render_template("job.html", job=job, finished=finished, **found)
 
     def job_state(self) -> Response:
         """Return the same as data."""

@@ -63,6 +63,8 @@ def _forms(pages: Pages) -> dict[str, View]:
     """Return what changes something, by address."""
     return {
         "/choose": pages.choose,
+        "/prefer": pages.prefer,
+        "/save_preference": pages.save_preference,
         "/rehearse": pages.rehearse,
         "/carry_out": pages.carry_out,
         "/stop": pages.stop,
