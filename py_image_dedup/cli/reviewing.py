@@ -93,6 +93,7 @@ def _serve(plan: Plan, plan_file: str, settings: Settings, *, browser: bool) -> 
         pass  # that is how it ends
     finally:
         jobs.finish()
+        server.close()
 
 
 def _pages(plan: Plan, plan_file: str, settings: Settings, guard: Guard, jobs: Jobs) -> Pages:

@@ -82,7 +82,7 @@ def _reason(error: OSError) -> str:
 
 
 class Server:
-    """Listens; `run` serves until the process is told to end."""
+    """Listens until it is closed; `run` serves until the process is told to end."""
 
     def __init__(self, app: flask.Flask, host: str, port: int) -> None:
         """Take the address; :class:`ConfigError` if it can't be had."""
@@ -110,7 +110,8 @@ class Server:
 
     def run(self) -> None:
         """Serve until interrupted."""
-        try:
-            self._server.run()
-        finally:
-            wasyncore.close_all(self._open, ignore_all=True)
+        self._server.run()
+
+    def close(self) -> None:
+        """Listen no longer."""
+        wasyncore.close_all(self._open, ignore_all=True)
