@@ -58,7 +58,7 @@ def compose(folder: Path, text: str, *words: str, **given: str) -> subprocess.Co
     """Run Debian's docker-compose, which needs no engine to check a file."""
     program = need("docker-compose", package="docker-compose")
     # It is older than this key; scripts/build-image runs a newer one on the whole file.
-    (folder / "docker-compose.yml").write_text(text.replace("        bind: {create_host_path: false}\n", ""))
+    (folder / "docker-compose.yml").write_text(re.sub(r" +bind: \{create_host_path: false\}\n", "", text))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **given}
     return subprocess.run([program, *words], cwd=folder, env=environment, check=False, capture_output=True, text=True)
 
