@@ -73,8 +73,7 @@ class Indices:
 
         Where we may not, they stay.
         """
-        before = [state["mappings"]["properties"] for state in self.find(name).values()]
-        if all(fields.get(field) == wanted for fields in before for field, wanted in properties.items()):
+        if all(_holds(state["mappings"]["properties"], properties) for state in self.find(name).values()):
             return False
         with self._translated(), suppress(AuthorizationException):
             self._client.indices.put_mapping(index=name, properties=properties)
@@ -158,6 +157,13 @@ class Indices:
                 nodes = self._client.nodes.info(node_id="_all", metric="none")["nodes"]
                 return sorted({node["version"] for node in nodes.values()})
         return []
+
+
+def _holds(found: object, wanted: object) -> bool:
+    """Tell whether all that is wanted is there; the server tells what it chose by itself, too."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return all(_holds(found.get(key), value) for key, value in wanted.items())
+    return found == wanted
 
 
 def flaw_of(state: Document, layout: Document) -> str:
