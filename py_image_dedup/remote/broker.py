@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import amqp
 import celery
 import kombu.exceptions
 import redis
@@ -219,7 +220,7 @@ def _ended(*, exc_type: str, exc_message: object, **_: object) -> Ended:
 
 
 _FAILURES: Final = (
-    redis.RedisError, kombu.exceptions.OperationalError, kombu.exceptions.KombuError, OSError, RuntimeError,
+    redis.RedisError, kombu.exceptions.KombuError, amqp.AMQPError, OSError, RuntimeError,
 )  # fmt: skip
 
 
