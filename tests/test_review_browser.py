@@ -84,7 +84,10 @@ def walk(page: Page, kept: Kept, press: Callable[[str], None]) -> None:
     """Change a keeper, refuse a pair, apply, see the files moved, undo, see them back; `press` activates by name."""
     plan = kept.folder / "home/plan.json"
     expect(page.locator(".file.keeper")).to_have_count(3)
-    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    expect(page.locator("img")).to_have_count(6)
+    for picture in page.locator("img").all():  # the page's own rules forbid to wait for a script's answer
+        expect(picture).to_have_js_property("complete", value=True)
+        expect(picture).not_to_have_js_property("naturalWidth", 0)
     press("Make keeper 1 small.jpg")
     expect(group_of(page, "1 small.jpg").locator(".keeper .name")).to_have_text("1 small.jpg")
     press("Not a duplicate 2 small.jpg")

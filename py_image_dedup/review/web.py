@@ -86,7 +86,7 @@ class Server:
 
     def __init__(self, app: flask.Flask, host: str, port: int) -> None:
         """Take the address; :class:`ConfigError` if it can't be had."""
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a page with many pictures is no trouble
+        logging.getLogger("waitress").setLevel(logging.ERROR)  # it warns of many pictures waiting, at the end too
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             listening = socket.create_server((host, port), family=family)
