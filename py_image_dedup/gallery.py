@@ -8,19 +8,18 @@ import html
 import io
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from typing import Final
 
 from py_image_dedup import files, images
+from py_image_dedup.analysis import Limits
 from py_image_dedup.errors import PictureError
 from py_image_dedup.files import printable
-from py_image_dedup.model import Level, Turn
+from py_image_dedup.model import Level
 from py_image_dedup.plan import Action, Plan, PlannedAct, PlannedFile
 from py_image_dedup.planfile import as_data
 from py_image_dedup.report import megabytes
 
 _SIDE = 240  # pixels of a picture on the page
-_MOST_PIXELS = 250_000_000
 _COLUMNS: Final = (
     *("group", "role", "path", "size", "width", "height", "format", "sha256"),
     *("distance", "action", "destination", "rule", "reason"),
@@ -94,13 +93,11 @@ def data(plan: Plan) -> Iterator[str]:
     yield json.dumps({**as_data(plan), "counts": counts}, indent=1) + "\n"
 
 
-def thumbnail(path: str, *, side: int, turn: Turn = Turn.UPRIGHT) -> str:
-    """Return a picture on disk, turned, as HTML that needs no file; the reason where it can't be read."""
+def thumbnail(path: str, *, side: int) -> str:
+    """Return a picture on disk as HTML that needs no file; the reason where it can't be read."""
     try:
         with files.open_regular(path) as file:
-            picture = images.preview(
-                file, side=side, turn=turn, max_pixels=_MOST_PIXELS, reserve=lambda _: nullcontext()
-            )
+            picture = images.preview(file, side=side, max_pixels=Limits().max_pixels)
     except (OSError, PictureError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f'<div class="gone">{_text(reason)}</div>'

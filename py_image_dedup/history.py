@@ -34,7 +34,7 @@ def print_runs(runs: Sequence[Run], console: Console) -> None:
         size = megabytes(sum(act.size for act in done)) if run.kind != UNDO else ""
         failed = len(run.in_state(State.FAILED)) + len(run.in_state(State.OPEN))
         counts = map(str, (len(done), len(run.in_state(State.REFUSED)), failed))
-        table.add_row(run.id, _what(run), *counts, size, _undone(run))
+        table.add_row(run.id, actions_of(run), *counts, size, _undone(run))
     console.print(table)
     console.print(f"Journals: {printable(os.path.dirname(runs[-1].path))}", soft_wrap=True)
 
@@ -42,18 +42,16 @@ def print_runs(runs: Sequence[Run], console: Console) -> None:
 def print_run(run: Run, console: Console) -> None:
     """Print every act of a run, one a line."""
     started = dt.datetime.fromisoformat(run.started).astimezone() if run.started else None
-    what = f"{_what(run)} of {run.undoes}" if run.undoes else _what(run)
+    what = f"{actions_of(run)} of {run.undoes}" if run.undoes else actions_of(run)
     console.print(Text(f"{run.id}: {what}" + (f", {started:%Y-%m-%d %H:%M:%S}" if started else ""), style="bold"))
     for act in run.acts.values():
-        state = "taken back" if act.id in run.undone else str(act.state)
-        line = f"{act.id} {act.action} {state}: {printable(act.path)}"
-        console.print(Text(f"{line} ({printable(act.detail)})" if act.detail else line), soft_wrap=True)
+        console.print(Text(f"{act.id} {told(run, act)}"), soft_wrap=True)
     console.print(f"Journal: {printable(run.path)}", soft_wrap=True)
 
 
 def print_to_undo(run: Run, acts: Sequence[RecordedAct], console: Console) -> None:
     """Tell what taking back a run would bring back, and what it can't."""
-    console.print(Text(f"{run.id}: {_what(run)}", style="bold"))
+    console.print(Text(f"{run.id}: {actions_of(run)}", style="bold"))
     for act in reversed(acts):
         what = "make the folder again" if act.action == "prune" else f"take back: {act.action}"
         console.print(Text(f"  {what}: {printable(act.path)}"), soft_wrap=True)
@@ -77,7 +75,15 @@ def print_undone(undone: Sequence[Undone], console: Console) -> None:
             console.print(Text(line, style="yellow"), soft_wrap=True)
 
 
-def _what(run: Run) -> str:
+def told(run: Run, act: RecordedAct) -> str:
+    """Say in one line what became of an act."""
+    state = "taken back" if act.id in run.undone else str(act.state)
+    line = f"{act.action} {state}: {printable(act.path)}"
+    return f"{line} ({printable(act.detail)})" if act.detail else line
+
+
+def actions_of(run: Run) -> str:
+    """Name the actions of a run."""
     if run.kind == UNDO:
         return UNDO
     actions = Counter(act.action for act in run.acts.values() if act.action not in {"", "prune"})

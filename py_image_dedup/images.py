@@ -153,7 +153,14 @@ def means(
     return facts, (counts * np.arange(256)).sum(axis=1) / counts.sum(axis=1)
 
 
-def preview(source: BinaryIO, *, side: int, turn: Turn, max_pixels: int, reserve: Reserve) -> bytes:
+def preview(
+    source: BinaryIO,
+    *,
+    side: int,
+    turn: Turn = Turn.UPRIGHT,
+    max_pixels: int,
+    reserve: Reserve = lambda _: nullcontext(),
+) -> bytes:
     """Return a picture for people as JPEG: upright, then turned, its longer side at most `side`; raises like read."""
     with opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
         image.draft("RGB", _fitting(image.size, side))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from py_image_dedup import companions, decisions
 from py_image_dedup.actions import Result, Trash
-from py_image_dedup.analysis import Limits, MemoryBudget
 from py_image_dedup.config import Override, Settings, load_settings
 from py_image_dedup.errors import UsageError
 from py_image_dedup.events import Observer, Tally
@@ -17,8 +16,7 @@ from py_image_dedup.files import FolderSet
 from py_image_dedup.kinds.interface import Kind
 from py_image_dedup.library.collection import Collection
 from py_image_dedup.library.parameters import Path
-from py_image_dedup.library.records import NoRecords
-from py_image_dedup.looks import LastLook
+from py_image_dedup.library.records import NoRecords, last_look
 from py_image_dedup.model import Group, Level, Member
 from py_image_dedup.plan import Action, Plan, PlannedAct, make_plan
 
@@ -87,7 +85,7 @@ class Work:
         execution = Execution(
             self.settings,
             NoRecords(),
-            LastLook(NoRecords(), max_pixels=Limits().max_pixels, reserve=MemoryBudget().reserve),
+            last_look(),
             observer,
             tally=Tally(observer),
             trash=Trash.of(os.environ),

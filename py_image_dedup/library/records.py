@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 
+from py_image_dedup.analysis import Limits, MemoryBudget
+from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Look
 from py_image_dedup.stores.interface import Lease, Thumbnail
 
@@ -37,3 +39,8 @@ class NoRecords:
 class _Held:
     def check(self) -> None:
         """Find nothing wrong."""
+
+
+def last_look() -> LastLook:
+    """Return a look that remembers nothing, with the limits that the program has by default."""
+    return LastLook(NoRecords(), max_pixels=Limits().max_pixels, reserve=MemoryBudget().reserve)

@@ -10,21 +10,18 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from py_image_dedup import files
-from py_image_dedup.analysis import Limits, MemoryBudget
 from py_image_dedup.events import Observer
 from py_image_dedup.grouping import Grouping, Neighbours, group
 from py_image_dedup.library import parameters
 from py_image_dedup.library.building import duration, watching
 from py_image_dedup.library.collection import Collection
 from py_image_dedup.library.listing import counts, listed
-from py_image_dedup.library.records import NoRecords
+from py_image_dedup.library.records import last_look
 from py_image_dedup.library.result import Search
-from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Candidate, Group, Match, Turn
-from py_image_dedup.stores.join import join
+from py_image_dedup.stores.matches import matches as all_matches
 
 _ROTATIONS = (Turn.HALF, Turn.CLOCKWISE, Turn.COUNTERCLOCKWISE)
-_TURN_OF = {int(turn): turn for turn in Turn}
 _BEST_FIRST = ("higher-pixel-count", "bigger-file-size")
 
 
@@ -88,19 +85,16 @@ def near_pairs(
     sizes: dict[str, object] = {picture.file.content: _size(picture) for picture in collection.pictures}
     if not same_dim:
         sizes = {content: size is not None for content, size in sizes.items()}
-    for pairs in join(
+    for match in all_matches(
+        contents,
         collection.signatures,
         within=within,
         kind=collection.kind,
         orientations=_ROTATIONS if rotate else (),
         progress=observer.progress,
     ):
-        columns = pairs.a.tolist(), pairs.b.tolist(), pairs.distances.tolist(), pairs.turns.tolist()
-        for row, other, distance, turn in zip(*columns, strict=True):
-            a, b = contents[row], contents[other]
-            if sizes[a] == sizes[b] and sizes[a]:
-                this = _TURN_OF[turn]
-                yield Match(a, b, distance, this) if a < b else Match(b, a, distance, this.inverse)
+        if sizes[match.a] == sizes[match.b] and sizes[match.a]:
+            yield match if match.a < match.b else Match(match.b, match.a, match.distance, match.turn.inverse)
 
 
 def _size(picture: Candidate) -> tuple[int, int] | None:
@@ -111,7 +105,7 @@ def _size(picture: Candidate) -> tuple[int, int] | None:
 
 def _looked_at(matches: Iterable[Match], by_content: dict[str, Candidate], threads: int) -> Iterator[Match]:
     """Yield the matches whose files show the same, as far as can be told by decoding both."""
-    look = LastLook(NoRecords(), max_pixels=Limits().max_pixels, reserve=MemoryBudget().reserve)
+    look = last_look()
     waiting = [*matches]
 
     def same(match: Match) -> bool:

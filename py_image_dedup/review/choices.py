@@ -54,8 +54,8 @@ class Fate:
 
     def goes(self, act: PlannedAct) -> PlannedAct:
         """Return the act that lets the file go; what belongs to it is looked up when the plan is applied."""
-        moves = self.action is Action.MOVE and self.target
-        destination = destination_below(self.target, act.file.path) if moves and self.target else None
+        target = self.target if self.action is Action.MOVE else None
+        destination = destination_below(target, act.file.path) if target else None
         return replace(act, action=self.action, destination=destination, companions=())
 
 

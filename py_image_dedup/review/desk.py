@@ -15,6 +15,7 @@ from py_image_dedup.errors import UsageError
 from py_image_dedup.plan import Plan, PlannedFile, PlannedGroup
 from py_image_dedup.planfile import contradictions, group_data
 from py_image_dedup.review.saving import SavedPlan
+from py_image_dedup.review.sight import paths
 
 _OTHERWISE: Final = "somebody changed this group meanwhile; this is how it is now"
 
@@ -108,16 +109,10 @@ class Desk:
 
     def _check(self, plan: Plan, number: int) -> None:
         """Refuse what the plan file must not say, looking at the groups alone that share files with this one."""
-        others = {other for path in _paths(plan.groups[number]) for other in self._entangled.get(path, ())}
+        others = {other for path in paths(plan.groups[number]) for other in self._entangled.get(path, ())}
         near = replace(plan, groups=tuple(plan.groups[one] for one in sorted(others | {number})))
         for _, why in contradictions(near):
             raise UsageError(f"that can't be: {why}")
-
-
-def _paths(group: PlannedGroup) -> Iterator[str]:
-    yield group.keeper.path
-    for act in group.duplicates:
-        yield act.file.path
 
 
 def _entangled(plan: Plan) -> Mapping[str, tuple[int, ...]]:
@@ -125,11 +120,11 @@ def _entangled(plan: Plan) -> Mapping[str, tuple[int, ...]]:
     met: set[str] = set()
     shared: set[str] = set()
     for group in plan.groups:
-        for path in _paths(group):
+        for path in paths(group):
             (shared if path in met else met).add(path)
     groups = defaultdict(list)
     for number, group in enumerate(plan.groups):
-        for path in _paths(group):
+        for path in paths(group):
             if path in shared:
                 groups[path].append(number)
     return {path: tuple(numbers) for path, numbers in groups.items()}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from py_image_dedup import files, journal
+from py_image_dedup import files, history, journal
 from py_image_dedup.files import printable
 from py_image_dedup.metadata import Shot
 from py_image_dedup.model import Decisions, Level
@@ -165,21 +165,14 @@ class ShownRun:
         done = run.in_state(journal.State.DONE)
         left = run.to_undo() if run.kind != journal.UNDO else []
         started = f"{dt.datetime.fromisoformat(run.started).astimezone():%Y-%m-%d %H:%M:%S}" if run.started else ""
-        actions = sorted({act.action for act in run.acts.values() if act.action not in {"", "prune"}})
         return cls(
             id=run.id,
             started=started,
-            what=f"undo of {run.undoes}" if run.undoes else ", ".join(actions) or run.kind,
+            what=f"undo of {run.undoes}" if run.undoes else history.actions_of(run),
             done=len(done),
             size=megabytes(sum(act.size for act in done)),
             undone=("partly" if left else "yes") if run.undone else "",
-            acts=tuple(_act(run, act) for act in list(run.acts.values())[:most]),
+            acts=tuple(history.told(run, act) for act in list(run.acts.values())[:most]),
             to_undo=len(left),
             deleted=deleted,
         )
-
-
-def _act(run: journal.Run, act: journal.RecordedAct) -> str:
-    state = "taken back" if act.id in run.undone else str(act.state)
-    line = f"{act.action} {state}: {printable(act.path)}"
-    return f"{line} ({printable(act.detail)})" if act.detail else line
