@@ -192,3 +192,20 @@ def test_failed_sync_is_an_error(journal: Journal, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StateDirectoryError, match=f"{os.path.basename(journal.path)} can't be written: Input"):
         journal.write("intent", {"path": "/a"})
+
+
+@pytest.mark.parametrize("name", ["fsync", "write"])
+def test_a_journal_that_can_not_be_begun_holds_no_file_open(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon whose disk is full tries again at every pass, and must not run out of files by that."""
+    Journal.open(str(tmp_path)).close()
+    before = set(os.listdir("/proc/self/fd"))
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, name, fail)
+    with pytest.raises(StateDirectoryError, match="No space left"):
+        Journal.open(str(tmp_path))
+    assert set(os.listdir("/proc/self/fd")) == before

@@ -6,7 +6,8 @@ import datetime as dt
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Self
 
 from py_image_dedup.errors import StateDirectoryError
@@ -32,25 +33,30 @@ class Journal:
         try:
             make_folders(missing_folders(folder), mode=0o700)
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            sync_folder(folder)
         except OSError as error:
             raise unusable(state_directory, error) from None
-        journal = cls(path, descriptor)
-        program = importlib.metadata.version("py-image-dedup")
-        journal.write("run", {"version": VERSION, "run": run, "program": program, **about})
-        return journal
+        with _closed_unless_whole(descriptor):
+            try:
+                sync_folder(folder)
+            except OSError as error:
+                raise unusable(state_directory, error) from None
+            journal = cls(path, descriptor)
+            program = importlib.metadata.version("py-image-dedup")
+            journal.write("run", {"version": VERSION, "run": run, "program": program, **about})
+            return journal
 
     @classmethod
     def resume(cls, path: str) -> Self:
         """Go on with the journal of a run that was cut off, on a line of its own."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                os.write(descriptor, b"\n")
+            with _closed_unless_whole(descriptor):
+                size = os.fstat(descriptor).st_size
+                if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                    os.write(descriptor, b"\n")
+                return cls(path, descriptor)
         except OSError as error:
             raise StateDirectoryError(f"the journal {path} can't be written: {error.strerror}") from None
-        return cls(path, descriptor)
 
     def __init__(self, path: str, descriptor: int) -> None:
         self.path = path
@@ -80,6 +86,16 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._descriptor)
+
+
+@contextmanager
+def _closed_unless_whole(descriptor: int) -> Iterator[None]:
+    """Let go of a file that could not be begun: a daemon tries again and again."""
+    try:
+        yield
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def folder_of_runs(state_directory: str) -> str:
