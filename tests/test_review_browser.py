@@ -110,6 +110,7 @@ def walk(page: Page, kept: Kept, press: Callable[[str], None]) -> None:
     expect(page.locator("pre").first).to_contain_text("Moved 2 files", timeout=30_000)
     assert names(kept) == ALL - {"1.jpg", "3 small.jpg"}
     press("See this run, or take it back")
+    expect(page.get_by_role("button", name="Take it back: 2 acts")).to_be_visible()  # or the old page is looked at
     check_accessible(page)
     press("Take it back: 2 acts")
     expect(page.locator("pre").first).to_contain_text("Brought back 2 files", timeout=30_000)

@@ -120,6 +120,28 @@ def test_hears_of(watched: Watched, tmp_path: Path, name: str) -> None:
     assert watched.heard(*expected) == (expected, False)
 
 
+def test_a_folder_that_comes_while_the_one_above_is_entered(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is met by the walk and told by the kernel too, and that is no trouble."""
+    walk = Scope.walk
+
+    def slow_walk(
+        scope: Scope, start: str | None = None, entered: Callable[[str], None] = lambda _: None
+    ) -> Iterator[object]:
+        def enters(folder: str) -> None:
+            entered(folder)
+            if folder == str(watched.root / "x"):
+                (watched.root / "x/y").mkdir(exist_ok=True)
+
+        return walk(scope, start, enters)
+
+    monkeypatch.setattr(Scope, "walk", slow_walk)
+    (watched.root / "x").mkdir()
+    watched.heard()
+    write(watched.root / "x/y/n.jpg")
+
+    assert watched.heard("x/y/n.jpg") == ({"x/y/n.jpg"}, False)
+
+
 @pytest.mark.parametrize("how", ["moved away", "deleted"])
 def test_hears_of_a_folder_that_went(watched: Watched, tmp_path: Path, how: str) -> None:
     """Either the folder is told or all its files; what happens where it went is not."""

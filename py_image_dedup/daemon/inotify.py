@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Final, Self
 
@@ -38,6 +39,8 @@ _EVENTS: Final = Mask(
 )
 _ID: Final = CallbackId(0)
 _GONE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a folder that went while it was looked at
+# A folder made while the one above is listed is entered twice, by the walk and by its event: that is no trouble.
+warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
 
 
 class Inotify:
