@@ -21,6 +21,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_LONG = ("test_soak", "test_faults", "test_contract", "test_remote", "test_large_groups", "test_elastic", "test_kills")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: two processes share the files, and neither shall end with a long one."""
+    items.sort(key=lambda item: _LONG.index(item.path.stem) if item.path.stem in _LONG else len(_LONG))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without an Elasticsearch, leave out the tests that need one; said here and not in the fixture, it is one line."""
     marked = item.get_closest_marker("elasticsearch") or item.get_closest_marker("cluster")

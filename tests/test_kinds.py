@@ -99,7 +99,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("kind", [Tensor(side=10), Tensor(side=13), Tensor(side=10, grey=True)])
+@pytest.mark.parametrize("kind", [Tensor(side=10), Tensor(side=13), Tensor(side=40), Tensor(side=10, grey=True)])
 @pytest.mark.parametrize("within", [0.0, 0.5, 5.0, 200.0, 20_000.0, 65_025.0])
 @pytest.mark.parametrize("turns", [(), ROTATIONS, tuple(Turn)])
 def test_tensors_equal_brute_force(kind: Tensor, within: float, turns: tuple[Turn, ...]) -> None:

@@ -259,7 +259,7 @@ class AnyHistory(RuleBasedStateMachine):
 
 TestAnyHistory = AnyHistory.TestCase
 TestAnyHistory.settings = settings(
-    max_examples=int(os.environ.get("MACHINE_EXAMPLES", "2000")),
+    max_examples=int(os.environ.get("MACHINE_EXAMPLES", "1000")),
     stateful_step_count=12,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
