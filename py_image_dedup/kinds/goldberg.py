@@ -55,7 +55,7 @@ class Goldberg:
         """Return all values."""
         return signatures.astype(np.float64)
 
-    def turned_sketches(self, sketches: Floats, turn: Turn) -> Floats:
+    def turned_sketches(self, sketches: Vectors, turn: Turn) -> Vectors:
         """Put the values into another order."""
         return signature.turned(sketches, turn)
 

@@ -68,7 +68,7 @@ class Kind(Protocol):
         What is left out is accounted for, so any choice is right; a good one keeps most of what tells points apart.
         """
 
-    def turned_sketches(self, sketches: Floats, turn: Turn) -> Floats:
+    def turned_sketches(self, sketches: Vectors, turn: Turn) -> Vectors:
         """Return the sketches of the same points turned: those of ``turned(signatures)``."""
 
     def reach(self, within: float) -> float:

@@ -48,7 +48,7 @@ class Mean:
         """Return all three."""
         return signatures
 
-    def turned_sketches(self, sketches: Floats, turn: Turn) -> Floats:
+    def turned_sketches(self, sketches: Vectors, turn: Turn) -> Vectors:
         """Return them as they are."""
         del turn
         return sketches

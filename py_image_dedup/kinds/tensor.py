@@ -14,7 +14,8 @@ from py_image_dedup.kinds.interface import Floats, Signed, Vectors
 from py_image_dedup.model import Turn
 
 _GREY = 128  # taken off every value, so that points are near the origin and sums of them keep their digits
-_SUMMED_AT_ONCE = 1 << 15  # values; the sum of so many squares fits into 32 bits
+_EXACT = 256  # values: a float32 holds the sum of so many squares to the last digit
+_AT_ONCE = 1 << 17  # values, wide, that stay in the cache
 _CELLS = 10  # along a side: how much a sketch keeps
 
 
@@ -73,7 +74,7 @@ class Tensor:
         sizes = np.outer(np.diff(edges), np.diff(edges))[..., None].astype(np.float64)
         return np.asarray((sums - _GREY * sizes) / np.sqrt(sizes)).reshape(len(signatures), -1)
 
-    def turned_sketches(self, sketches: Floats, turn: Turn) -> Floats:
+    def turned_sketches(self, sketches: Vectors, turn: Turn) -> Vectors:
         """Turn the cells."""
         return self._turned(sketches, len(self._edges()) - 1, turn)
 
@@ -84,11 +85,16 @@ class Tensor:
     def distances(self, a: Vectors, b: Vectors, squares_a: Floats, squares_b: Floats) -> Floats:
         """Return the mean squared errors."""
         del squares_a, squares_b
-        sums = np.zeros(len(a))
-        for start in range(0, self.length, _SUMMED_AT_ONCE):
-            some = slice(start, start + _SUMMED_AT_ONCE)
-            apart = np.subtract(a[:, some], b[:, some], dtype=np.int16).astype(np.int32)
-            sums += np.einsum("ij,ij->i", apart, apart)
+        part = next(most for most in range(_EXACT, 0, -1) if self.length % most == 0)
+        rows = max(1, _AT_ONCE // self.length)
+        sums = np.empty(len(a))
+        for start in range(0, len(a), rows):
+            some = slice(start, start + rows)
+            apart = np.maximum(a[some], b[some])
+            apart -= np.minimum(a[some], b[some])
+            parts = apart.astype(np.float32).reshape(-1, part)
+            squares = np.einsum("ij,ij->i", parts, parts).reshape(len(apart), -1)
+            sums[some] = squares.sum(axis=1, dtype=np.float64)
         return np.asarray(sums / self.length)
 
     def share(self, distance: float) -> float:

@@ -9,6 +9,9 @@ so for every match ``Pa.Pb + r_a r_b - ||a||^2 / 2 - ||b||^2 / 2 >= -R / 2``.  T
 (Pa, r_a, -||a||^2 / 2, 1) and (Pb, r_b, 1, -||b||^2 / 2), a bound that no match fails: one product of tiles and one
 comparison give all candidates, and the few of them are checked exactly.  Points that all have length 1 do without the
 last two values.
+
+Where signatures are far longer than their sketches, of which P is a part, these come between: the same bound with all
+of a sketch instead of P, for one candidate at a time, saves most of what an exact check of long rows costs.
 """
 
 from __future__ import annotations
@@ -31,8 +34,9 @@ _PIECES = ((128, 64), (64, 64), (64, 32))  # of a tile
 _READ_AT_ONCE = 1024  # rows turned into wide numbers at once, if they are not longer than those of most kinds
 _TOLERANCE = 2e-5  # of float32 products of at most 67 values, in squares of the longest point
 _FAR = -1e30  # what stands for half a square where a tile has room for more rows than there are
-_PENDING = 1 << 14  # candidates collected before they are checked
-_CHECKED_AT_ONCE = 512  # candidates of 648 values; their signatures stay in the cache
+_PENDING = 1 << 16  # candidates collected before they are checked
+_CHECKED_AT_ONCE = 1024  # candidates of 648 values; their signatures stay in the cache
+_MUCH_LONGER = 8  # times a sketch must be shorter than a signature to be worth a look of its own
 _VALUES_AT_ONCE = 648  # what a row has in these numbers; of longer rows there are fewer at once
 _YIELDED_AT_ONCE = 1 << 20  # pairs; bounds the memory where thousands of rows are equal
 
@@ -228,11 +232,14 @@ def _join_distinct(
     columns, rows = len(distinct.rows), distinct.new
     short = bound.left(bound.room(rows + -rows % _TILE_ROWS))
     tile = _Tile(bound.width)
-    pending = _Pending(distinct, tile, within)
+    sketches = _Sketches(distinct, bound)
+    pending = _Pending(distinct, tile, within, sketches)
     total = sum(min(j + _TILE_COLUMNS, rows) for j in range(0, columns, _TILE_COLUMNS))
     done = 0
     for j in range(0, columns, _TILE_COLUMNS):
-        block = [*bound.short(slice(j, j + _TILE_COLUMNS), turns)]
+        points = distinct.points(slice(j, j + _TILE_COLUMNS))
+        sketches.put(j, *points)
+        block = [*bound.short(*points, turns)]
         below = min(j + _TILE_COLUMNS, rows)
         short[j:below] = bound.left(block[0])[: max(0, below - j)]
         for i in range(0, below, _TILE_ROWS):
@@ -276,12 +283,11 @@ class _Bound:
             room[:, -2:] = 1, _FAR
         return room
 
-    def short(self, some: slice, turns: Collection[Turn]) -> Iterator[Short]:
-        """Yield the right-hand short vectors of some points turned in these ways, shape (columns of a tile, width).
+    def short(self, sketches: Floats, squares: Floats, turns: Collection[Turn]) -> Iterator[Short]:
+        """Yield the right-hand short vectors of points turned in these ways, shape (columns of a tile, width).
 
         Instead of the points the axes are turned, back: the products are the same.
         """
-        sketches, squares = self.distinct.points(some)
         count = self.axes.shape[1]
         for turn in turns:
             projected = product(sketches, self.distinct.kind.turned_sketches(self.axes.T, turn.inverse).T)
@@ -298,6 +304,36 @@ class _Bound:
         if self.distinct.kind.directions_only:
             return right
         return np.concatenate([right[:, :-2], right[:, :-3:-1]], axis=1)
+
+
+class _Sketches:
+    """The sketches of all points, for a closer bound than that of a few axes; none where it would not save much."""
+
+    def __init__(self, distinct: _Distinct, bound: _Bound) -> None:
+        kind, length = distinct.kind, len(bound.axes)
+        self._kind = kind
+        self._most = (kind.directions_only - bound.least) * 2
+        rows = len(distinct.rows) if kind.length >= _MUCH_LONGER * length else 0
+        self._values = np.empty((rows, length), np.float32)
+        self._rests = np.empty(rows, np.float32)
+
+    def put(self, start: int, sketches: Floats, squares: Floats) -> None:
+        """Keep those of the points that begin at a number."""
+        here = slice(start, start + len(sketches))
+        if len(self._values):
+            self._values[here] = sketches
+            self._rests[here] = rest_of(sketches, squares)
+
+    def near(self, turn: Turn, a: Numbers, b: Numbers) -> npt.NDArray[np.bool_]:
+        """Tell for pairs, the second turned, whether the bound lets them be matches."""
+        possible = np.ones(len(a), np.bool_)
+        if len(self._values):
+            for start in range(0, len(a), _CHECKED_AT_ONCE):
+                piece = slice(start, start + _CHECKED_AT_ONCE)
+                apart = self._kind.turned_sketches(self._values[b[piece]], turn) - self._values[a[piece]]
+                rests = self._rests[b[piece]] - self._rests[a[piece]]
+                possible[piece] = np.einsum("ij,ij->i", apart, apart) + rests**2 <= self._most
+        return possible
 
 
 class _Tile:
@@ -334,11 +370,12 @@ class _Tile:
 class _Pending:
     """Candidates that wait for their exact check; all turns of one pair of rows wait together."""
 
-    def __init__(self, distinct: _Distinct, tile: _Tile, within: float) -> None:
+    def __init__(self, distinct: _Distinct, tile: _Tile, within: float, sketches: _Sketches) -> None:
         self.count = 0
         self._distinct = distinct
         self._tile = tile
         self._within = within
+        self._sketches = sketches
         self._found: list[tuple[Turn, int, int, Numbers]] = []
 
     def add(self, hits: Numbers, i: int, j: int, turn: Turn) -> None:
@@ -373,9 +410,14 @@ class _Pending:
         kind, rows, squares, signatures = (
             self._distinct.kind, self._distinct.rows, self._distinct.squares, self._distinct.signatures,
         )  # fmt: skip
+        possible = self._sketches.near(turn, a, b)
+        a, b = a[possible], b[possible]
+        together = np.argsort(b, kind="stable")  # so that each is read and turned once for several
+        a, b = a[together], b[together]
         for piece in _pieces(len(a), signatures, _CHECKED_AT_ONCE):
             i, j = a[piece], b[piece]
-            others = kind.turned(signatures[rows[j]], turn)
+            different, which = np.unique(j, return_inverse=True)
+            others = kind.turned(signatures[rows[different]], turn)[which]
             distances = kind.distances(signatures[rows[i]], others, squares[i], squares[j])
             near = distances <= self._within
             if near.any():
