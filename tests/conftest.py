@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-_LONG = ("test_soak", "test_faults", "test_contract", "test_remote", "test_large_groups", "test_elastic", "test_kills")
+_LONG = ("test_soak", "test_contract", "test_remote", "test_large_groups", "test_faults", "test_elastic", "test_kills")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

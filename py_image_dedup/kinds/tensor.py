@@ -16,7 +16,7 @@ from py_image_dedup.model import Turn
 _GREY = 128  # taken off every value, so that points are near the origin and sums of them keep their digits
 _EXACT = 256  # values: a float32 holds the sum of so many squares to the last digit
 _AT_ONCE = 1 << 17  # values, wide, that stay in the cache
-_CELLS = 10  # along a side: how much a sketch keeps
+_CELLS = 12  # along a side: how much a sketch keeps
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ _TOLERANCE = 2e-5  # of float32 products of at most 67 values, in squares of the
 _FAR = -1e30  # what stands for half a square where a tile has room for more rows than there are
 _PENDING = 1 << 16  # candidates collected before they are checked
 _CHECKED_AT_ONCE = 1024  # candidates of 648 values; their signatures stay in the cache
+_SKETCHES_AT_ONCE = 256
 _MUCH_LONGER = 8  # times a sketch must be shorter than a signature to be worth a look of its own
 _VALUES_AT_ONCE = 648  # what a row has in these numbers; of longer rows there are fewer at once
 _YIELDED_AT_ONCE = 1 << 20  # pairs; bounds the memory where thousands of rows are equal
@@ -328,9 +329,10 @@ class _Sketches:
         """Tell for pairs, the second turned, whether the bound lets them be matches."""
         possible = np.ones(len(a), np.bool_)
         if len(self._values):
-            for start in range(0, len(a), _CHECKED_AT_ONCE):
-                piece = slice(start, start + _CHECKED_AT_ONCE)
-                apart = self._kind.turned_sketches(self._values[b[piece]], turn) - self._values[a[piece]]
+            for piece in _pieces(len(a), self._values, _SKETCHES_AT_ONCE):
+                different, which = np.unique(b[piece], return_inverse=True)
+                apart = self._kind.turned_sketches(self._values[different], turn)[which]
+                apart -= self._values[a[piece]]
                 rests = self._rests[b[piece]] - self._rests[a[piece]]
                 possible[piece] = np.einsum("ij,ij->i", apart, apart) + rests**2 <= self._most
         return possible
@@ -410,10 +412,10 @@ class _Pending:
         kind, rows, squares, signatures = (
             self._distinct.kind, self._distinct.rows, self._distinct.squares, self._distinct.signatures,
         )  # fmt: skip
-        possible = self._sketches.near(turn, a, b)
-        a, b = a[possible], b[possible]
         together = np.argsort(b, kind="stable")  # so that each is read and turned once for several
         a, b = a[together], b[together]
+        possible = self._sketches.near(turn, a, b)
+        a, b = a[possible], b[possible]
         for piece in _pieces(len(a), signatures, _CHECKED_AT_ONCE):
             i, j = a[piece], b[piece]
             different, which = np.unique(j, return_inverse=True)
