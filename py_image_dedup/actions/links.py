@@ -50,10 +50,11 @@ def make_independent(step: Step) -> None:
     folder = os.path.dirname(step.path)
     hidden = step.aside(folder)
     left = files.look(hidden)
-    if _is_original(step, hidden) and files.sha256(hidden) == step.sha256:
+    if left and _hash(hidden) == step.sha256 and (_is_original(step, hidden) or _is_last(step, left)):
+        # Cut off between two steps: the file itself is still there, or a copy of it that nobody else has any more.
         if os.path.lexists(step.path) and _hash(step.path) != step.sha256:
-            raise ActionRefused("something else stands in its place")
-        os.rename(hidden, step.path)  # cut off between two steps: the file itself is still there
+            raise ActionRefused(f"something else stands in its place, and it is kept as {files.printable(hidden)}")
+        os.rename(hidden, step.path)
         files.sync_folder(folder)
         return
     if left:
@@ -138,6 +139,13 @@ def _is_original(step: Step, path: str) -> bool:
         (now.number, now.size, now.mtime_ns, os.lstat(path).st_mode)
         == (step.inode, step.size, step.mtime_ns, step.mode)
     )
+
+
+def _is_last(step: Step, left: Inode) -> bool:
+    """Tell whether a whole copy that was left is neither what stands in its place nor another name of the keeper."""
+    keeper = files.look(step.keeper or "")
+    is_keeper = keeper is not None and (keeper.device, keeper.number) == (left.device, left.number)
+    return not is_keeper and _hash(step.path) != step.sha256
 
 
 def _hash(path: str) -> str | None:

@@ -10,8 +10,7 @@ so for every match ``Pa.Pb + r_a r_b - ||a||^2 / 2 - ||b||^2 / 2 >= -R / 2``.  T
 comparison give all candidates, and the few of them are checked exactly.  Points that all have length 1 do without the
 last two values.
 
-Where signatures are far longer than their sketches, of which P is a part, these come between: the same bound with all
-of a sketch instead of P, for one candidate at a time, saves most of what an exact check of long rows costs.
+Where signatures are long, :mod:`py_image_dedup.stores.sketches` leaves out most of these.
 """
 
 from __future__ import annotations
@@ -27,18 +26,17 @@ from py_image_dedup.kinds.interface import Floats, Kind, Vectors
 from py_image_dedup.model import Turn
 from py_image_dedup.stores import axes as directions
 from py_image_dedup.stores.axes import ONE_THREAD, product, rest_of
+from py_image_dedup.stores.rows import READ_AT_ONCE as _READ_AT_ONCE
+from py_image_dedup.stores.rows import pieces, row_keys
+from py_image_dedup.stores.sketches import Sketches
 
 _TILE_ROWS = 256
 _TILE_COLUMNS = 1024  # a tile of bounds, 1 MB, stays in the cache of one core between product and comparison
 _PIECES = ((128, 64), (64, 64), (64, 32))  # of a tile
-_READ_AT_ONCE = 1024  # rows turned into wide numbers at once, if they are not longer than those of most kinds
 _TOLERANCE = 2e-5  # of float32 products of at most 67 values, in squares of the longest point
 _FAR = -1e30  # what stands for half a square where a tile has room for more rows than there are
 _PENDING = 1 << 16  # candidates collected before they are checked
 _CHECKED_AT_ONCE = 1024  # candidates of 648 values; their signatures stay in the cache
-_SKETCHES_AT_ONCE = 256
-_MUCH_LONGER = 8  # times a sketch must be shorter than a signature to be worth a look of its own
-_VALUES_AT_ONCE = 648  # what a row has in these numbers; of longer rows there are fewer at once
 _YIELDED_AT_ONCE = 1 << 20  # pairs; bounds the memory where thousands of rows are equal
 
 Progress = Callable[[int, int], None]
@@ -122,7 +120,7 @@ class _Distinct:
 
     @classmethod
     def of(cls, kind: Kind, signatures: Vectors, new: npt.NDArray[np.bool_]) -> _Distinct:
-        keys = _keys(signatures)
+        keys = row_keys(signatures)
         squares = _squares(kind, signatures)
         members = np.flatnonzero(squares) if kind.directions_only else np.arange(len(signatures))
         members = members[np.lexsort((~new[members], keys[members]))]
@@ -131,7 +129,7 @@ class _Distinct:
         # Two signatures with one key are unlikely but possible; where that is so, equal rows may stay apart: both are
         # compared with all others then, which takes longer and finds the same.
         later = np.flatnonzero(~is_first)
-        for piece in _pieces(len(later), signatures, _READ_AT_ONCE):
+        for piece in pieces(len(later), signatures, _READ_AT_ONCE):
             some = later[piece]
             unlike = (signatures[members[some]] != signatures[members[some - 1]]).any(axis=1)
             is_first[some[unlike]] = True
@@ -152,8 +150,8 @@ class _Distinct:
     def points(self, some: slice) -> tuple[Floats, Floats]:
         """Return sketches of points, shape (n, m), and the squared lengths of the whole: 1 for directions."""
         rows, squares = self.rows[some], self.squares[some]
-        pieces = _pieces(len(rows), self.signatures, _READ_AT_ONCE)
-        sketches = np.concatenate([self.kind.sketches(self.signatures[rows[piece]]) for piece in pieces])
+        cut = pieces(len(rows), self.signatures, _READ_AT_ONCE)
+        sketches = np.concatenate([self.kind.sketches(self.signatures[rows[piece]]) for piece in cut])
         if self.kind.directions_only:
             return sketches / np.sqrt(squares)[:, None], np.ones(len(rows))
         return sketches, squares
@@ -196,31 +194,10 @@ class _Ranges:
     counts: Numbers
 
 
-def _pieces(count: int, signatures: Vectors, most: int) -> Iterator[slice]:
-    """Cut so many rows into pieces that take no more memory than `most` rows of common length."""
-    step = max(1, min(most, most * _VALUES_AT_ONCE // signatures.shape[1]))
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
-
-
-def _keys(signatures: Vectors) -> npt.NDArray[np.uint64]:
-    """Return for each row a number that tells it from nearly all others."""
-    words = -(-signatures.shape[1] * signatures.itemsize // 8)
-    factors = np.random.default_rng(0).integers(1, 1 << 63, words, np.uint64) * np.uint64(2) + np.uint64(1)
-    keys = np.empty(len(signatures), np.uint64)
-    for piece in _pieces(len(signatures), signatures, _READ_AT_ONCE):
-        some = np.ascontiguousarray(signatures[piece]).view(np.uint8)
-        whole = np.zeros((len(some), words * 8), np.uint8)
-        whole[:, : some.shape[1]] = some
-        mixed = whole.view(np.uint64) * factors  # modulo 2^64
-        mixed ^= mixed >> np.uint64(32)  # so that the high bytes count as much as the low ones
-        keys[piece] = mixed @ factors
-    return keys
-
-
 def _squares(kind: Kind, signatures: Vectors) -> Floats:
     """Return the squared lengths of the points."""
     squares = np.empty(len(signatures))
-    for piece in _pieces(len(signatures), signatures, _READ_AT_ONCE):
+    for piece in pieces(len(signatures), signatures, _READ_AT_ONCE):
         squares[piece] = kind.squares(signatures[piece])
     return squares
 
@@ -233,7 +210,7 @@ def _join_distinct(
     columns, rows = len(distinct.rows), distinct.new
     short = bound.left(bound.room(rows + -rows % _TILE_ROWS))
     tile = _Tile(bound.width)
-    sketches = _Sketches(distinct, bound)
+    sketches = Sketches(distinct.kind, columns, len(bound.axes), most=(distinct.kind.directions_only - bound.least) * 2)
     pending = _Pending(distinct, tile, within, sketches)
     total = sum(min(j + _TILE_COLUMNS, rows) for j in range(0, columns, _TILE_COLUMNS))
     done = 0
@@ -307,37 +284,6 @@ class _Bound:
         return np.concatenate([right[:, :-2], right[:, :-3:-1]], axis=1)
 
 
-class _Sketches:
-    """The sketches of all points, for a closer bound than that of a few axes; none where it would not save much."""
-
-    def __init__(self, distinct: _Distinct, bound: _Bound) -> None:
-        kind, length = distinct.kind, len(bound.axes)
-        self._kind = kind
-        self._most = (kind.directions_only - bound.least) * 2
-        rows = len(distinct.rows) if kind.length >= _MUCH_LONGER * length else 0
-        self._values = np.empty((rows, length), np.float32)
-        self._rests = np.empty(rows, np.float32)
-
-    def put(self, start: int, sketches: Floats, squares: Floats) -> None:
-        """Keep those of the points that begin at a number."""
-        here = slice(start, start + len(sketches))
-        if len(self._values):
-            self._values[here] = sketches
-            self._rests[here] = rest_of(sketches, squares)
-
-    def near(self, turn: Turn, a: Numbers, b: Numbers) -> npt.NDArray[np.bool_]:
-        """Tell for pairs, the second turned, whether the bound lets them be matches."""
-        possible = np.ones(len(a), np.bool_)
-        if len(self._values):
-            for piece in _pieces(len(a), self._values, _SKETCHES_AT_ONCE):
-                different, which = np.unique(b[piece], return_inverse=True)
-                apart = self._kind.turned_sketches(self._values[different], turn)[which]
-                apart -= self._values[a[piece]]
-                rests = self._rests[b[piece]] - self._rests[a[piece]]
-                possible[piece] = np.einsum("ij,ij->i", apart, apart) + rests**2 <= self._most
-        return possible
-
-
 class _Tile:
     """Room for the bounds of one tile, used again and again: fresh pages would cost more than the products.
 
@@ -372,7 +318,7 @@ class _Tile:
 class _Pending:
     """Candidates that wait for their exact check; all turns of one pair of rows wait together."""
 
-    def __init__(self, distinct: _Distinct, tile: _Tile, within: float, sketches: _Sketches) -> None:
+    def __init__(self, distinct: _Distinct, tile: _Tile, within: float, sketches: Sketches) -> None:
         self.count = 0
         self._distinct = distinct
         self._tile = tile
@@ -416,7 +362,7 @@ class _Pending:
         a, b = a[together], b[together]
         possible = self._sketches.near(turn, a, b)
         a, b = a[possible], b[possible]
-        for piece in _pieces(len(a), signatures, _CHECKED_AT_ONCE):
+        for piece in pieces(len(a), signatures, _CHECKED_AT_ONCE):
             i, j = a[piece], b[piece]
             different, which = np.unique(j, return_inverse=True)
             others = kind.turned(signatures[rows[different]], turn)[which]

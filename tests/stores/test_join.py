@@ -16,6 +16,7 @@ from py_image_dedup.signature import LENGTH, Signature, distance, distances, nor
 from py_image_dedup.stores import axes as directions
 from py_image_dedup.stores import join as module
 from py_image_dedup.stores.join import join
+from py_image_dedup.stores.rows import row_keys
 
 RADII = (0.0, 1e-9, 0.1, 0.25, 0.35, 0.6, 0.99, 1.0)
 
@@ -356,8 +357,7 @@ def test_input_is_left_alone() -> None:
 
 def test_signatures_with_one_key_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the keys of different rows are equal by chance, nothing is lost, taken for equal, or met twice."""
-    keys = module._keys
-    monkeypatch.setattr(module, "_keys", lambda rows: keys(rows) % np.uint64(3))
+    monkeypatch.setattr(module, "row_keys", lambda rows: row_keys(rows) % np.uint64(3))
     rng = np.random.default_rng(8)
     signatures = np.concatenate([pictures(rng, 60), adversarial(rng, 60)])[rng.integers(120, size=200)]
     for within in (0.0, 0.25, 1.0):
