@@ -14,12 +14,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from disks import Disk, sha256
 from faults import Countdown, told
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from test_actions import changes, near_matches, versions
+from test_actions import changes, near_matches, relink, versions
 
 from py_image_dedup import files, journal
 from py_image_dedup.actions import settle, undo_whole
@@ -264,3 +265,36 @@ TestAnyHistory.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+def killed_and_detoured(history: AnyHistory) -> None:
+    history.copies(beside=set(), data=b"x0", names={"a.png", "d/a.png"}, own=False)
+    history.execute_after_a_change(action=Action.DELETE, change=relink, near=False, steps=16, which=(0, 0))
+    history.detour(folder="d")
+    history.execute(steps=None)
+
+
+def detoured_and_undone(history: AnyHistory) -> None:
+    history.copies(beside=set(), data=b"x0", names={"a.png", "d/a.png"}, own=False)
+    history.execute_after_a_change(action=Action.HARDLINK, change=relink, near=False, steps=None, which=(0, 0))
+    history.detour(folder="d")
+    history.undo(steps=None)
+
+
+def killed_twice_and_written_over(history: AnyHistory) -> None:
+    history.copies(beside=set(), data=b"x1", names={"a.png", "d/a.png", "d/b.png"}, own=False)
+    history.execute_after_a_change(action=Action.HARDLINK, change=relink, near=False, steps=19, which=(0, 0))
+    history.execute_after_a_change(action=Action.MOVE, change=relink, near=False, steps=5, which=(1, 0))
+    history.write(data=b"x0", mtime=1, name="a.png")
+    history.execute(steps=None)
+
+
+@pytest.mark.parametrize("what", [killed_and_detoured, detoured_and_undone, killed_twice_and_written_over])
+def test_histories_that_lost_or_touched_something_once(what: Callable[[AnyHistory], None]) -> None:
+    """Each was found by the machine, and shrunk by it."""
+    history = AnyHistory()
+    history.start(across=False, alias=False)
+    try:
+        what(history)
+    finally:
+        history.teardown()
