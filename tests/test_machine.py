@@ -289,7 +289,22 @@ def killed_twice_and_written_over(history: AnyHistory) -> None:
     history.execute(steps=None)
 
 
-@pytest.mark.parametrize("what", [killed_and_detoured, detoured_and_undone, killed_twice_and_written_over])
+def killed_before_somebody_puts_the_same_there(history: AnyHistory) -> None:
+    history.copies(beside=set(), data=b"raw", names={"g/h/Grüße.png", "a.png"}, own=False)
+    history.execute_after_a_change(action=Action.MOVE, change=relink, near=False, steps=14, which=(0, 0))
+    history.in_the_target(data=b"raw", name="g/h/Grüße.png")
+    history.there_and_back(action=Action.MOVE, steps=None)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        killed_and_detoured,
+        detoured_and_undone,
+        killed_twice_and_written_over,
+        killed_before_somebody_puts_the_same_there,
+    ],
+)
 def test_histories_that_lost_or_touched_something_once(what: Callable[[AnyHistory], None]) -> None:
     """Each was found by the machine, and shrunk by it."""
     history = AnyHistory()

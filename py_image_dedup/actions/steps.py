@@ -100,7 +100,7 @@ def _bring_back(step: Step, *, cut_off: bool) -> None:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(step.aside(half))
     there = files.look(place)
-    if there is None or not is_recorded(step, place):
+    if there is None or not is_recorded(step, place) or (cut_off and not _came_from_here(step, there)):
         if not is_recorded(step, step.path):
             raise ActionRefused(f"{files.printable(place)} {'is gone' if there is None else 'was changed since'}")
     elif not os.path.lexists(step.path):
@@ -112,6 +112,11 @@ def _bring_back(step: Step, *, cut_off: bool) -> None:
         raise ActionRefused("something else stands in its old place")
     if not os.path.lexists(place):
         _forget(step.info)
+
+
+def _came_from_here(step: Step, there: Inode) -> bool:
+    """Tell whether a file at the new place is the one that was moved, or the copy made of it, and not another like it."""
+    return there.number == step.inode or there.mtime_ns == step.mtime_ns
 
 
 def _is_copy(step: Step, there: Inode) -> bool:
