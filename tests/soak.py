@@ -205,6 +205,7 @@ class Soak:
         }
         with Daemon(self._command, self._root, **settings) as daemon:
             daemon.wait_until_ready()
+            time.sleep(1)  # an answer has a thread of its own for a moment
             threads = daemon.threads()
             stopping = threading.Thread(target=self._come_and_go, args=(server,))
             stopping.start()

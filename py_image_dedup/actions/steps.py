@@ -115,7 +115,7 @@ def _bring_back(step: Step, *, cut_off: bool) -> None:
 
 
 def _came_from_here(step: Step, there: Inode) -> bool:
-    """Tell whether a file at the new place is the one that was moved, or the copy made of it, and not another like it."""
+    """Tell whether a file at the new place is the one that was moved, or the copy of it, and not another like it."""
     return there.number == step.inode or there.mtime_ns == step.mtime_ns
 
 
