@@ -8,7 +8,7 @@ too, by the library only.  What the library finds is compared with comparing 300
 
 Prints a table with CPU seconds (all processes), wall seconds, peak memory, and the exponent of growth between the two
 sizes.  Exit code 1 if a pair is missing or one too many, or if what is promised is not kept: 4,000 at least 50 times
-faster than difPy, and all in at most 60 CPU seconds and 1.5 GB.
+faster than difPy, and each search of the library in at most 60 CPU seconds and 1.5 GB.
 """
 
 from __future__ import annotations
