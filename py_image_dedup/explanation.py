@@ -83,7 +83,7 @@ class Explanation:
 
     def rows(self) -> Iterator[Row]:
         """Yield what there is to say, from what was found to what would become of them."""
-        if (self.one.inode.device, self.one.inode.number) == (self.other.inode.device, self.other.inode.number):
+        if self.one.inode.is_same_file(self.other.inode):
             yield Row("same file", "both names lead to one file: there is no copy, and nothing could be freed")
             return
         said = [*self._decided(), *self._circumstances()]

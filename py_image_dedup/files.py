@@ -199,6 +199,10 @@ class Inode:
     mtime_ns: int
     links: int = field(default=1, compare=False)
 
+    def is_same_file(self, other: Inode | None) -> bool:
+        """Tell whether another one is this file, under whatever name, changed or not."""
+        return other is not None and (self.device, self.number) == (other.device, other.number)
+
 
 def look(path: str) -> Inode | None:
     """Return the regular file at this path as it is now, None for anything else (link, folder, nothing)."""
@@ -315,6 +319,11 @@ def _mode(path: str) -> int:
         umask = os.umask(0)
         os.umask(umask)
         return 0o666 & ~umask
+
+
+def leads_elsewhere(folder: str) -> bool:
+    """Tell whether a link stands in the place of a folder, or of one above it, as far as these are there."""
+    return os.path.realpath(folder) != folder
 
 
 def missing_folders(folder: str) -> list[str]:

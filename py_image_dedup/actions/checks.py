@@ -45,7 +45,7 @@ class Checks:
         self._check_places(group, act)
         keeper = as_recorded(group.keeper, "the keeper")
         picture = as_recorded(act.file, "the file")
-        if (keeper.device, keeper.number) == (picture.device, picture.number):
+        if picture.is_same_file(keeper):
             raise ActionRefused("it is the same file as its keeper, under another name")
         self._check_decodable(group.keeper)
         if act.action.links:
@@ -92,9 +92,7 @@ class Checks:
         if not os.path.isdir(os.path.dirname(self._target)):
             above = files.printable(os.path.dirname(self._target))
             raise ActionRefused(f"there is no folder {above} to make the target in: is a disk not mounted?")
-        missing = files.missing_folders(folder)
-        present = os.path.dirname(missing[0]) if missing else folder
-        if os.path.realpath(present) != present:
+        if files.leads_elsewhere(folder):
             raise ActionRefused("a folder of the target became a symbolic link")
 
     def _check_decodable(self, keeper: PlannedFile) -> None:
@@ -107,7 +105,7 @@ class Checks:
 
 def as_recorded(file: PlannedFile | Companion, what: str) -> files.Inode:
     """Return the inode of a file that is as recorded, else raise ActionRefused."""
-    if os.path.realpath(os.path.dirname(file.path)) != os.path.dirname(file.path):
+    if files.leads_elsewhere(os.path.dirname(file.path)):
         raise ActionRefused(f"a folder above {what} became a symbolic link")
     inode = files.look(file.path)
     if inode is None:

@@ -49,20 +49,21 @@ def make_independent(step: Step) -> None:
     """Turn a link back into the file that it replaced; ActionRefused when it holds other bytes by now."""
     folder = os.path.dirname(step.path)
     hidden = step.aside(folder)
-    left = files.look(hidden)
-    if left and _hash(hidden) == step.sha256 and (_is_original(step, hidden) or _is_last(step, left)):
+    left, now = files.look(hidden), files.look(step.path)
+    changed = _hash(step.path) != step.sha256
+    is_last = changed and left is not None and not left.is_same_file(files.look(step.keeper or ""))
+    if (is_last or _is_original(step, hidden)) and _hash(hidden) == step.sha256:
         # Cut off between two steps: the file itself is still there, or a copy of it that nobody else has any more.
-        if os.path.lexists(step.path) and _hash(step.path) != step.sha256:
+        if changed and os.path.lexists(step.path):
             raise ActionRefused(f"something else stands in its place, and it is kept as {files.printable(hidden)}")
         os.rename(hidden, step.path)
         files.sync_folder(folder)
         return
     if left:
         os.unlink(hidden)
-    now = files.look(step.path)
     if now is None:
         raise ActionRefused("it is gone")
-    if _hash(step.path) != step.sha256:
+    if changed:
         raise ActionRefused("it was changed since")
     if _is_original(step, step.path):
         return
@@ -139,13 +140,6 @@ def _is_original(step: Step, path: str) -> bool:
         (now.number, now.size, now.mtime_ns, os.lstat(path).st_mode)
         == (step.inode, step.size, step.mtime_ns, step.mode)
     )
-
-
-def _is_last(step: Step, left: Inode) -> bool:
-    """Tell whether a whole copy that was left is neither what stands in its place nor another name of the keeper."""
-    keeper = files.look(step.keeper or "")
-    is_keeper = keeper is not None and (keeper.device, keeper.number) == (left.device, left.number)
-    return not is_keeper and _hash(step.path) != step.sha256
 
 
 def _hash(path: str) -> str | None:

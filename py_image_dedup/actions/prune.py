@@ -28,7 +28,7 @@ def _remove(folder: str, name: str, journal: Journal) -> bool:
     """Remove a folder if it is empty and no link led there, with a journal line before and after."""
     try:
         facts = os.lstat(folder)
-        if os.path.realpath(folder) != folder or not files.is_empty(folder):
+        if files.leads_elsewhere(folder) or not files.is_empty(folder):
             return False
     except OSError:
         return False

@@ -129,18 +129,12 @@ def _leave(source: str, destination: str, as_seen: Inode) -> None:
     try:
         files.sync_folder(os.path.dirname(destination))
         now = files.look(source)
-        if not _is_same_file(now, as_seen):
+        if not as_seen.is_same_file(now):
             return  # nothing or another file is at the old name in this moment: it is not ours
         if now != as_seen:
             raise ActionRefused(CHANGED)  # noqa: TRY301  # taken back below
         os.unlink(source)
     except BaseException:
-        if _is_same_file(
-            files.look(source), as_seen
-        ):  # two names of one picture would look like a copy to the next run
-            os.unlink(destination)
+        if as_seen.is_same_file(files.look(source)):
+            os.unlink(destination)  # two names of one picture would look like a copy to the next run
         raise
-
-
-def _is_same_file(now: Inode | None, as_seen: Inode) -> bool:
-    return now is not None and (now.device, now.number) == (as_seen.device, as_seen.number)

@@ -47,7 +47,8 @@ def take_back(step: Step, *, cut_off: bool = False) -> None:
     `cut_off`: the step, or taking it back, was interrupted, so a copy and its source may both be there.
     """
     for path in filter(None, (step.path, step.place)):
-        _refuse_detour(os.path.dirname(path))
+        if files.leads_elsewhere(os.path.dirname(path)):
+            raise ActionRefused(f"a folder of {files.printable(os.path.dirname(path))} became a symbolic link")
     if step.action == "prune":
         _make_again(step, cut_off=cut_off)
     elif step.action in {Action.HARDLINK, Action.REFLINK}:
@@ -56,14 +57,6 @@ def take_back(step: Step, *, cut_off: bool = False) -> None:
         _bring_from_aside(step)
     else:
         _bring_back(step, cut_off=cut_off)
-
-
-def _refuse_detour(folder: str) -> None:
-    """Raise ActionRefused where a folder, or what there is of those above it, is not what it was: a link leads away."""
-    missing = files.missing_folders(folder)
-    present = os.path.dirname(missing[0]) if missing else folder
-    if os.path.realpath(present) != present:
-        raise ActionRefused(f"a folder of {files.printable(folder)} became a symbolic link")
 
 
 def is_recorded(step: Step, path: str) -> bool:
