@@ -248,7 +248,7 @@ class AnyHistory(RuleBasedStateMachine):
             now = after.get(path)
             if path not in named and what != ("folder",) and files.HIDDEN not in path:
                 assert now == what, f"{path!r} was touched"
-            if now is not None and what[0] == "file":
+            if now is not None and what[0] == "file" and not is_hidden(path):  # what is not finished may be begun anew
                 assert now[:2] == what[:2], f"{path!r} was overwritten"
             if path.startswith((f"{self.base}/outside", f"{self.disk.photos}/keep")):
                 assert now == what, f"{path!r} is not to be touched"
@@ -289,6 +289,14 @@ def killed_twice_and_written_over(history: AnyHistory) -> None:
     history.execute(steps=None)
 
 
+def killed_twice_while_copying(history: AnyHistory) -> None:
+    history.copies(beside=set(), data=b"x0", names={"a.png", "d/a.png"}, own=False)
+    history.execute_after_a_change(action=Action.HARDLINK, change=relink, near=False, steps=19, which=(0, 0))
+    history.execute(steps=4)
+    history.execute(steps=4)
+    history.execute(steps=None)
+
+
 def killed_before_somebody_puts_the_same_there(history: AnyHistory) -> None:
     history.copies(beside=set(), data=b"raw", names={"g/h/Grüße.png", "a.png"}, own=False)
     history.execute_after_a_change(action=Action.MOVE, change=relink, near=False, steps=14, which=(0, 0))
@@ -302,10 +310,11 @@ def killed_before_somebody_puts_the_same_there(history: AnyHistory) -> None:
         killed_and_detoured,
         detoured_and_undone,
         killed_twice_and_written_over,
+        killed_twice_while_copying,
         killed_before_somebody_puts_the_same_there,
     ],
 )
-def test_histories_that_lost_or_touched_something_once(what: Callable[[AnyHistory], None]) -> None:
+def test_histories_that_failed_once(what: Callable[[AnyHistory], None]) -> None:
     """Each was found by the machine, and shrunk by it."""
     history = AnyHistory()
     history.start(across=False, alias=False)
