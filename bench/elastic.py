@@ -7,7 +7,8 @@ of whole records for each of the sizes.  A process of its own
 - `files`: reads the list of all files, as cleaning up does,
 - `near`: asks for what is near to --look-ups contents, after half as many others that warm the server up; from
   --graph-from contents on once the server has built its graph (`graph` tells how long that takes: the search works
-  meanwhile, only slower),
+  meanwhile, only slower).  For each of the --graphs (connections of a node / candidates while building) and of the
+  --candidates (while searching): more of each find more and cost more,
 - `all`: asks for every pair within the distance,
 
 and tells the client's CPU and wall seconds, and its highest memory, and the CPU seconds of the server's processes.
@@ -27,7 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,11 @@ from elastic_server import ElasticServer  # noqa: E402
 from bench.join import batches, brute_force, cached_signatures, name_of, peak_megabytes  # noqa: E402
 from py_image_dedup.model import Turn  # noqa: E402
 from py_image_dedup.signature import Signature  # noqa: E402
-from py_image_dedup.stores.elastic import ElasticStore  # noqa: E402
+from py_image_dedup.stores.elastic import ElasticStore, mapping  # noqa: E402
+from py_image_dedup.stores.elastic import store as elastic_store  # noqa: E402
 
 Figures = dict[str, Any]
+Pairs = set[tuple[int, int]]
 
 
 def main() -> int:
@@ -56,11 +59,13 @@ def main() -> int:
     parser.add_argument("--within", nargs="+", type=float, default=[0.1, 0.25])
     parser.add_argument("--graph-from", type=int, default=100_000)
     parser.add_argument("--look-ups", type=int, default=4_000)
+    parser.add_argument("--graphs", nargs="+", default=["16/100"], metavar="M/EF")
+    parser.add_argument("--candidates", nargs="+", type=int, default=[elastic_store._CANDIDATES])  # noqa: SLF001
     parser.add_argument("--heap", default="4g")
     parser.add_argument("--out", default="build/bench-elastic", help="holds signatures and results")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="2,000 contents, a small server")
-    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)  # what the processes are started with
+    parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)  # what the processes are started with
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.sizes, arguments.graph_from, arguments.heap = [1_000, 2_000], 2_000, "512m"
@@ -69,13 +74,18 @@ def main() -> int:
     folder = os.path.realpath(arguments.folder)
     signatures = cached_signatures(folder, max(arguments.sizes), arguments.seed, arguments.out)
     if arguments.measure:
-        what, url, size, within = arguments.measure
+        what, url, size, within, candidates = arguments.measure
+        elastic_store._CANDIDATES = int(candidates)  # noqa: SLF001
         measure(what, url, signatures[: int(size)], float(within), arguments.look_ups)
         return 0
     server = ElasticServer(heap=arguments.heap)
     server.start()
     try:
-        rows = [*measured(server, signatures, arguments)]
+        rows = []
+        for size in arguments.sizes:
+            for row in measured(server, signatures[:size], arguments):
+                print(row, file=sys.stderr)
+                rows.append(row)
     finally:
         server.stop()
     with open(os.path.join(arguments.out, "elastic.json"), "w", encoding="utf-8") as file:
@@ -86,36 +96,43 @@ def main() -> int:
 
 
 def measured(server: ElasticServer, signatures: Signature, arguments: argparse.Namespace) -> Iterator[Figures]:
-    """Yield the figures of every step."""
-    for size in arguments.sizes:
+    """Yield the figures of every step with these signatures."""
+    size = len(signatures)
+    asked, _ = sampled(size, arguments.look_ups)
+    truth = {within: set(brute_force(signatures, asked, within, [Turn.UPRIGHT])) for within in arguments.within}
+    themselves = {(row, row) for row in asked if signatures[row].any()}
 
-        def run(what: str, within: float, *, size: int = size) -> Figures:
+    def run(what: str, within: float = 0.0, candidates: int = 0) -> tuple[Figures, Pairs]:
+        with charged(server) as cost:
+            answer = child(what, server.url, size, within, candidates)
+        found = {(int(a), int(b)) for a, b in answer.pop("pairs")}
+        return {"asked": what, "contents": size, "within": within, **answer, **cost}, found
+
+    def look_up(within: float, candidates: int) -> Figures:
+        run("warm", within, candidates)
+        figures, found = run("near", within, candidates)
+        _, alone = run("alone", within, candidates)
+        right = checked(found | alone, asked, truth[within] | themselves)
+        return figures | {"candidates": candidates, "per s": round(len(asked) / figures["wall s"])} | right
+
+    loaded, _ = run("load")
+    yield loaded | {"per s": round(size / loaded["wall s"])}
+    yield run("files")[0]
+    for graph in arguments.graphs if size >= arguments.graph_from else [""]:
+        if graph:
             with charged(server) as cost:
-                answer = child(what, server.url, size, within)
-            found = {(int(a), int(b)) for a, b in answer.pop("pairs")}
-            row = {"asked": what, "contents": size, "within": within, **answer, **cost}
-            if within:
-                rows, _ = sampled(size, arguments.look_ups)
-                row |= checked(found, signatures[:size], rows, within, alone=what == "near")
-            print(row, file=sys.stderr)
-            return row
-
-        loaded = run("load", 0.0)
-        yield loaded | {"per s": round(size / loaded["wall s"])}
-        yield run("files", 0.0)
-        if size >= arguments.graph_from:
-            with charged(server) as cost:
-                build_graph(server.url, size)
-            yield {"asked": "graph", "contents": size, **cost}
-        for within in arguments.within:
-            near = run("near", within)
-            yield near | {"per s": round(min(arguments.look_ups, size) / near["wall s"])}
-        yield run("all", max(arguments.within))
+                build_graph(server.url, size, graph, signatures)
+            yield {"asked": "graph", "contents": size, "graph": graph, **cost}
+        for candidates in arguments.candidates:
+            yield from (look_up(within, candidates) | {"graph": graph} for within in arguments.within)
+    within = max(arguments.within)
+    figures, found = run("all", within)
+    yield figures | checked(found, asked, truth[within])
 
 
-def child(what: str, url: str, size: int, within: float) -> Figures:
+def child(what: str, url: str, *numbers: float) -> Figures:
     """Run one step in a process of its own, with the options of this one."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--measure", what, url, str(size), str(within)]
+    command = [sys.executable, __file__, *sys.argv[1:], "--measure", what, url, *map(str, numbers)]
     answer: Figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return answer
 
@@ -150,15 +167,16 @@ def measure(what: str, url: str, signatures: Signature, within: float, look_ups:
         contents = [name_of(row) for row in range(len(signatures))]
         row_of = {name: row for row, name in enumerate(contents)}
         some, others = sampled(len(signatures), look_ups)
-        near = [contents[row] for row in some]
-        if what == "near":
-            list(store.near([contents[row] for row in others], within=within))
-        with timed():
-            found = list(store.similar(contents, within=within) if what == "all" else store.near(near, within=within))
-        pairs = [sorted((row_of[match.a], row_of[match.b])) for match in found]
-        if what == "near":  # what is asked about counts as found; whether the server's search alone finds it:
-            search = store._neighbours  # noqa: SLF001
-            pairs += [[row, row] for row in some if contents[row] in search(signatures[[row]], within)]
+        if what == "alone":  # what is asked about is always an answer; does the server's search find it, too?
+            pairs = [[row, row] for row in some if contents[row] in store._neighbours(signatures[[row]], within)]  # noqa: SLF001
+        else:
+            asked = [contents[row] for row in (others if what == "warm" else some)]
+            with timed():
+                all_or_near = (
+                    store.similar(contents, within=within) if what == "all" else store.near(asked, within=within)
+                )
+                found = list(all_or_near)
+            pairs = [sorted((row_of[match.a], row_of[match.b])) for match in found]
     json.dump(
         {"client CPU s": round(cpu, 2), "wall s": round(wall, 2), "client MB": peak_megabytes(), "pairs": pairs},
         sys.stdout,
@@ -176,13 +194,17 @@ def _own_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def build_graph(url: str, size: int) -> None:
-    """Ask once, which makes the server put all vectors into a graph, and wait until it has."""
-    store = opened(url, size)
-    list(store.near([name_of(0)], within=0.1))
-    store.close()
-    with Elasticsearch(url, request_timeout=7200) as client:
-        client.indices.forcemerge(index=f"bench-{size}-contents", max_num_segments=1)
+def build_graph(url: str, size: int, graph: str, signatures: Signature) -> None:
+    """Let the server put all vectors into a graph, and wait until it has."""
+    m, ef = map(int, graph.split("/"))
+    options = {"type": "hnsw", "m": m, "ef_construction": ef}
+    with closing(opened(url, size)) as store, Elasticsearch(url, request_timeout=7200) as client:
+        index = f"bench-{size}-contents"
+        properties = {"signature": mapping.GRAPH["signature"] | {"index_options": options}}
+        client.indices.put_mapping(index=index, properties=properties)
+        store.put(next(batches(signatures[:1], 1)))  # what is in one segment already is not merged again
+        client.indices.refresh(index=index)
+        client.indices.forcemerge(index=index, max_num_segments=1)
 
 
 @contextmanager
@@ -194,15 +216,8 @@ def charged(server: ElasticServer) -> Iterator[Figures]:
     cost |= {"server CPU s": round(server.cpu_seconds() - cpu, 2), "took s": round(time.monotonic() - started, 1)}
 
 
-def checked(
-    found: set[tuple[int, int]], signatures: Signature, rows: list[int], within: float, *, alone: bool
-) -> Figures:
-    """Compare rows with all others the slow way; tell what share of their pairs was found, and what was none.
-
-    `alone`: each row is to be found itself, too.
-    """
-    expected = set(brute_force(signatures, rows, within, [Turn.UPRIGHT]))
-    expected |= {(row, row) for row in rows if alone and signatures[row].any()}
+def checked(found: Pairs, rows: list[int], expected: Pairs) -> Figures:
+    """Tell what share of the expected pairs of these rows was found, and how many more."""
     of_rows = set(rows)
     mine = {pair for pair in found if of_rows & set(pair)}
     return {

@@ -79,3 +79,8 @@ class PictureError(DedupError):
 
 class NotNow(PictureError):
     """A picture could not be read for a reason that may pass (memory, I/O), so it is not remembered."""
+
+
+def to_install(extra: str) -> str:
+    """Say how to add an extra of this package to it."""
+    return f'sh scripts/install {extra} in a checkout, or pip install "py-image-dedup[{extra}]"'

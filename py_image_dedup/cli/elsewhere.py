@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from py_image_dedup.errors import UsageError
+from py_image_dedup.errors import UsageError, to_install
 
 if TYPE_CHECKING:
     from py_image_dedup.config import Settings
@@ -65,7 +65,5 @@ def broker_module() -> ModuleType:
     try:
         from py_image_dedup.remote import broker
     except ImportError as error:
-        raise UsageError(
-            f"{error.name} is not installed, which workers need: pip install 'py-image-dedup[remote]'"
-        ) from error
+        raise UsageError(f"{error.name} is not installed, which workers need: {to_install('remote')}") from error
     return broker

@@ -13,7 +13,7 @@ import click
 
 from py_image_dedup.cli.plans import load_for
 from py_image_dedup.cli.wiring import load, open_run, open_store, put_together, run_of, settings_options
-from py_image_dedup.errors import ConfigError
+from py_image_dedup.errors import ConfigError, to_install
 
 if TYPE_CHECKING:
     from py_image_dedup.config import Loaded, Settings
@@ -53,7 +53,7 @@ def review(plan_file: str | None, *, renew: bool, port: int | None, no_browser: 
 
 def _check_extra() -> None:
     if not (find_spec("flask") and find_spec("waitress")):
-        raise ConfigError('the page needs the extra "review": pip install "py-image-dedup[review]"')
+        raise ConfigError(f'the page needs the extra "review": {to_install("review")}')
 
 
 def _own_plan(loaded: Loaded, *, renew: bool) -> str:

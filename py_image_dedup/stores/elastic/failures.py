@@ -53,7 +53,8 @@ class Failures:
                 "elasticsearch.ca_file, or the certificate with elasticsearch.ca_fingerprint"
             )
         return StoreUnavailable(
-            f"{self.here} can't be reached: {cause}; see elasticsearch.host, elasticsearch.port and elasticsearch.urls"
+            f"{self.here} can't be reached: {_in_short(error) or cause}; see elasticsearch.host, "
+            "elasticsearch.port and elasticsearch.urls"
         )
 
     def _refusal(self, error: elastic_transport.ApiError) -> StoreError:
@@ -115,3 +116,13 @@ def reason_of(error: Any) -> str:
     while isinstance(cause.get("caused_by"), dict):
         cause = cause["caused_by"]
     return str(cause.get("reason") or error.get("reason") or error)
+
+
+def _in_short(error: BaseException | None) -> str:
+    """Return what the system said below all that the client made of it, if it said something."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        inner = getattr(error, "errors", ())
+        error = inner[0] if inner else error.__cause__ or error.__context__
+    return ""
