@@ -75,7 +75,7 @@ _TURNS: Final[dict[Turn, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]]] = {
 
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # broken EXIF: the pixels still count
 Image.MAX_IMAGE_PIXELS = None  # read() has a limit of its own, in words
-pillow_heif.register_heif_opener(thumbnails=False)
+pillow_heif.register_heif_opener()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +118,7 @@ def view(
     """
     with opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
         lying = exif(image)[1] >= 5
-        image.draft("YCbCr", (height, width) if lying else (width, height))
+        _reduce(image, "YCbCr", (height, width) if lying else (width, height))
         image.load()
         orientation = exif(image)[1]  # some decoders turn the picture upright while they load it
         side = (height, width) if orientation >= 5 else (width, height)
@@ -163,7 +163,7 @@ def preview(
 ) -> bytes:
     """Return a picture for people as JPEG: upright, then turned, its longer side at most `side`; raises like read."""
     with opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
-        image.draft("RGB", _fitting(image.size, side))
+        _reduce(image, "RGB", _fitting(image.size, side))
         image.load()
         small = _shrink(image, _fitting(image.size, side), "RGB")
         upright = turned(np.asarray(small), Turn(exif(image)[1]))  # some decoders turn it while they load it
@@ -256,7 +256,9 @@ def _decode_cost(image: Image.Image, *, scans: int, side: int | None) -> int:
 def _decode(image: Image.Image) -> Picture:
     stored = image.size
     frames = getattr(image, "n_frames", 1)
-    image.draft("YCbCr", (CANONICAL_SIDE, CANONICAL_SIDE))  # chroma costs little and tells grey from colour
+    # A JPEG at reduced scale: chroma costs little, and tells grey from colour.  Of a HEIC the thumbnail that it carries,
+    # if that has its shape: an old one hides copies from the search, but no verdict is by it, see view().
+    image.draft("YCbCr", (CANONICAL_SIDE, CANONICAL_SIDE))
     reduced = image.size != stored
     image.load()
     if not reduced:
@@ -264,6 +266,12 @@ def _decode(image: Image.Image) -> Picture:
     grey = np.asarray(_shrink(image, (CANONICAL_SIDE, CANONICAL_SIDE), "L"))
     facts, orientation = _facts(image, stored, frames)
     return Picture(facts=facts, grey=turned(grey, orientation))
+
+
+def _reduce(image: Image.Image, mode: str, size: tuple[int, int]) -> None:
+    """Let a JPEG be decoded at the smallest scale that is no smaller than `size`; of others the whole is decoded."""
+    if image.format in {"JPEG", "MPO"}:
+        image.draft(mode, size)
 
 
 def _loaded(image: Image.Image) -> tuple[Facts, Turn]:

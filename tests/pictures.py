@@ -23,7 +23,7 @@ from PIL.ExifTags import IFD, Base
 
 from py_image_dedup.model import Turn
 
-pillow_heif.register_heif_opener(thumbnails=False)
+pillow_heif.register_heif_opener()
 
 ENCODINGS: Final[dict[str, dict[str, Any]]] = {
     "JPEG": {"quality": 90},

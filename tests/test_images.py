@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pictures
 import pytest
 from PIL import Image, ImageChops, ImageSequence
+from pillow_heif import HeifImage
 
 from py_image_dedup import images, signature
 from py_image_dedup.errors import NotNow, PictureError
@@ -220,6 +221,40 @@ def test_broken_exif_is_harmless() -> None:
         if found.facts.width == 320 and difference(found.grey, REFERENCE.grey) > 0:
             turned = (found.grey[::-1], found.grey[:, ::-1], found.grey[::-1, ::-1])  # a valid orientation by chance
             assert any(np.array_equal(grey, REFERENCE.grey) for grey in turned)
+
+
+# Thumbnails that a file carries
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_of_a_heic_the_thumbnail_is_read_that_it_carries(orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture itself is not decoded, and what is told of it is the same, whatever way the camera was held."""
+    photo = pictures.scaled(pictures.sample("chelsea.png"), 200)
+    held = pictures.as_held(photo, orientation)
+    exif = pictures.exif(orientation=orientation)
+    whole, carrying = (pictures.encode(held, "HEIF", exif=exif, thumbnails=sides) for sides in ([], [320]))
+    expected = read(whole)
+    monkeypatch.setattr(HeifImage, "load", lambda _: pytest.fail("decoded whole"))
+    found = read(carrying)
+    assert found.facts == expected.facts
+    assert (found.facts.width, found.facts.height) == photo.size
+    assert apart(found, expected) <= 0.15  # this encoder makes a thumbnail by leaving out pixels
+
+
+@pytest.mark.parametrize("side", [96, 160])
+def test_of_a_heic_with_a_tiny_thumbnail_the_picture_is_read(side: int) -> None:
+    """A thumbnail that is smaller than the canonical picture on either side is of no use."""
+    whole, carrying = (pictures.encode(PHOTO, "HEIF", thumbnails=sides) for sides in ([], [side]))
+    np.testing.assert_array_equal(read(carrying).grey, read(whole).grey)
+
+
+def test_views_and_previews_are_of_the_picture_itself() -> None:
+    """What decides and what is shown never comes from a thumbnail, which may be of the picture before it was edited."""
+    photo = pictures.scaled(pictures.sample("chelsea.png"), 200)
+    whole, carrying = (io.BytesIO(pictures.encode(photo, "HEIF", thumbnails=sides)) for sides in ([], [400]))
+    views = [images.view(one, width=160, height=107, max_pixels=LIMIT) for one in (whole, carrying)]
+    np.testing.assert_array_equal(views[0].luma, views[1].luma)
+    assert len({images.preview(one, side=100, max_pixels=LIMIT) for one in (whole, carrying)}) == 1
 
 
 # Views

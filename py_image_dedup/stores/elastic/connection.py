@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import urlsplit
 
@@ -112,7 +113,10 @@ class Connection:
     def write(self, index: str, actions: Iterable[Document]) -> None:
         """Send bulk actions (``_id`` and ``_source``, or ``_op_type`` delete); one that is refused is an error."""
         with self._written(index), ThreadPoolExecutor(_BULKS_AT_ONCE) as pool:
-            sent = [pool.submit(self._send, index, some) for some in parts([*actions], _BULK_DOCUMENTS)]
+            waiting = iter(actions)
+            sent = []
+            while some := list(islice(waiting, _BULK_DOCUMENTS)):
+                sent.append(pool.submit(self._send, index, some))
             refused = [error for one in sent for error in one.result()]
         if refused:
             raise self._failures.refused(len(refused), index, refused[0])
@@ -130,6 +134,7 @@ class Connection:
                 raise_on_error=False,
                 max_retries=5,  # of what the server was too busy for, and only that
                 initial_backoff=0.5,
+                filter_path="errors,items.*.status,items.*.error",
             )
             failed = [item for done, item in answers if not done]
         # What has no error was to be deleted and was not there.
