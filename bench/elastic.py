@@ -175,7 +175,10 @@ def measure(what: str, url: str, signatures: Signature, within: float, look_ups:
         asked = {name_of(row): row for row in (others if what == "warm" else some)}
         if what == "alone":  # what is asked about is always an answer; does the server's search find it, too?
             search = store._neighbours  # noqa: SLF001
-            pairs = [(name, name) for name, row in asked.items() if name in search(signatures[[row]], within)]
+            seen = {
+                name: row for name, row in asked.items() if signatures[row].any()
+            }  # a featureless one finds nothing
+            pairs = [(name, name) for name, row in seen.items() if name in search(signatures[[row]], within)]
         else:
             with timed():
                 pairs = [(match.a, match.b) for match in store.near(asked, within=within)]
