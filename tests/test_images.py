@@ -229,7 +229,7 @@ def test_broken_exif_is_harmless() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_of_a_heic_the_thumbnail_is_read_that_it_carries(orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The picture itself is not decoded, and what is told of it is the same, whatever way the camera was held."""
-    photo = pictures.scaled(pictures.sample("chelsea.png"), 200)
+    photo = pictures.sample("chelsea.png")
     held = pictures.as_held(photo, orientation)
     exif = pictures.exif(orientation=orientation)
     whole, carrying = (pictures.encode(held, "HEIF", exif=exif, thumbnails=sides) for sides in ([], [320]))
@@ -250,7 +250,7 @@ def test_of_a_heic_with_a_tiny_thumbnail_the_picture_is_read(side: int) -> None:
 
 def test_views_and_previews_are_of_the_picture_itself() -> None:
     """What decides and what is shown never comes from a thumbnail, which may be of the picture before it was edited."""
-    photo = pictures.scaled(pictures.sample("chelsea.png"), 200)
+    photo = pictures.sample("chelsea.png")
     whole, carrying = (io.BytesIO(pictures.encode(photo, "HEIF", thumbnails=sides)) for sides in ([], [400]))
     views = [images.view(one, width=160, height=107, max_pixels=LIMIT) for one in (whole, carrying)]
     np.testing.assert_array_equal(views[0].luma, views[1].luma)
