@@ -256,8 +256,8 @@ def _decode_cost(image: Image.Image, *, scans: int, side: int | None) -> int:
 def _decode(image: Image.Image) -> Picture:
     stored = image.size
     frames = getattr(image, "n_frames", 1)
-    # A JPEG at reduced scale: chroma costs little, and tells grey from colour.  Of a HEIC the thumbnail that it carries,
-    # if that has its shape: an old one hides copies from the search, but no verdict is by it, see view().
+    # A JPEG at reduced scale: chroma costs little, and tells grey from colour.  Of a HEIC the thumbnail that it
+    # carries, if that has its shape: an old one hides copies from the search, but no verdict is by it, see view().
     image.draft("YCbCr", (CANONICAL_SIDE, CANONICAL_SIDE))
     reduced = image.size != stored
     image.load()
