@@ -46,7 +46,13 @@ def parser() -> argparse.ArgumentParser:
                       "250@4032x3024")  # fmt: skip
     made.add_argument("--ours", action="append", default=[], metavar="NAME=OPTIONS", help="one more set of options of "
                       "this program, such as 'turned=--orientations all'")  # fmt: skip
-    made.add_argument("--program", default=sys.executable, help="interpreter that has py_image_dedup installed")
+    # Tools run in folders of their own.  No link is followed: an environment is known by where its interpreter lies.
+    made.add_argument(
+        "--program",
+        type=os.path.abspath,
+        default=sys.executable,
+        help="interpreter that has py_image_dedup installed",
+    )
     made.add_argument("--tools", help="only these tools, by name, comma-separated; this program always takes part")
     made.add_argument("--repeat", type=int, default=3, help="runs per tool (default 3)")
     made.add_argument("--repeat-slow", type=int, default=1, help="runs per slow tool (default 1)")
