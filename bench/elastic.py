@@ -123,7 +123,7 @@ def measured(server: ElasticServer, signatures: Signature, arguments: argparse.N
     for graph in arguments.graphs if size >= arguments.graph_from else [""]:
         if graph:
             with charged(server) as cost:
-                build_graph(server.url, size, graph, signatures)
+                build_graph(server.url, graph, signatures)
             yield {"asked": "graph", "contents": size, "graph": graph, **cost}
         for candidates in arguments.candidates:
             yield from (look_up(within, candidates) | {"graph": graph} for within in arguments.within)
@@ -175,10 +175,13 @@ def measure(what: str, url: str, signatures: Signature, within: float, look_ups:
         asked = {name_of(row): row for row in (others if what == "warm" else some)}
         if what == "alone":  # what is asked about is always an answer; does the server's search find it, too?
             search = store._neighbours  # noqa: SLF001
-            seen = {
-                name: row for name, row in asked.items() if signatures[row].any()
-            }  # a featureless one finds nothing
-            pairs = [(name, name) for name, row in seen.items() if name in search(signatures[[row]], within)]
+            # A featureless one has no direction to search in.
+            found = (
+                name
+                for name, row in asked.items()
+                if signatures[row].any() and name in search(signatures[[row]], within)
+            )
+            pairs = [(name, name) for name in found]
         else:
             with timed():
                 pairs = [(match.a, match.b) for match in store.near(asked, within=within)]
@@ -207,12 +210,12 @@ def _own_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def build_graph(url: str, size: int, graph: str, signatures: Signature) -> None:
+def build_graph(url: str, graph: str, signatures: Signature) -> None:
     """Let the server put all vectors into a graph, and wait until it has."""
     m, ef = map(int, graph.split("/"))
     options = {"type": "hnsw", "m": m, "ef_construction": ef}
-    with closing(opened(url, size)) as store, Elasticsearch(url, request_timeout=7200) as client:
-        index = f"bench-{size}-contents"
+    with closing(opened(url, len(signatures))) as store, Elasticsearch(url, request_timeout=7200) as client:
+        index = f"bench-{len(signatures)}-contents"
         properties = {"signature": mapping.GRAPH["signature"] | {"index_options": options}}
         client.indices.put_mapping(index=index, properties=properties)
         store.put(next(batches(signatures[:1], 1)))  # what is in one segment already is not merged again

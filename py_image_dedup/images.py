@@ -46,6 +46,7 @@ THUMBNAIL_SIDE: Final = 64
 READER: Final = f"Pillow {PIL.__version__}, libheif {pillow_heif.libheif_version()}"
 """The decoders in use; a picture that older ones could not read is tried again."""
 
+_JPEG = frozenset({"JPEG", "MPO"})  # Pillow's names: an MPO is a JPEG with more of them behind it
 _READ_AT_ONCE = 64 << 20  # bytes handed to a decoder; in pieces of 64 kB, as is usual, a JPEG takes 2 % longer
 _DEEP_GREY_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _GREY_MODES = _DEEP_GREY_MODES | {"1", "L", "LA", "La"}
@@ -233,7 +234,7 @@ def refuse_bomb(image: Image.Image, *, max_pixels: int) -> None:
 
 def _scans(image: Image.Image, source: BinaryIO) -> int:
     """Count the passes over all pixels that decoding takes: more than one for a JPEG stored in several scans."""
-    if image.format not in {"JPEG", "MPO"}:
+    if image.format not in _JPEG:
         return 1
     all_in_one = None if image.info.get("progressive") else bytes([len(image.getbands())])
     return count_scans(source, all_in_one=all_in_one)
@@ -242,7 +243,7 @@ def _scans(image: Image.Image, source: BinaryIO) -> int:
 def _decode_cost(image: Image.Image, *, scans: int, side: int | None) -> int:
     """Estimate the bytes that decoding takes at its peak."""
     width, height = image.size
-    if image.format in {"JPEG", "MPO"}:
+    if image.format in _JPEG:
         # A large one is decoded at reduced scale and keeps little; several scans keep the coefficients of all pixels.
         reduced = side is not None and min(image.size) >= 2 * side
         cost = 2 if reduced else 10 if image.mode == "CMYK" else 6
@@ -270,7 +271,7 @@ def _decode(image: Image.Image) -> Picture:
 
 def _reduce(image: Image.Image, mode: str, size: tuple[int, int]) -> None:
     """Let a JPEG be decoded at the smallest scale that is no smaller than `size`; of others the whole is decoded."""
-    if image.format in {"JPEG", "MPO"}:
+    if image.format in _JPEG:
         image.draft(mode, size)
 
 

@@ -113,10 +113,7 @@ class Connection:
     def write(self, index: str, actions: Iterable[Document]) -> None:
         """Send bulk actions (``_id`` and ``_source``, or ``_op_type`` delete); one that is refused is an error."""
         with self._written(index), ThreadPoolExecutor(_BULKS_AT_ONCE) as pool:
-            waiting = iter(actions)
-            sent = []
-            while some := list(islice(waiting, _BULK_DOCUMENTS)):
-                sent.append(pool.submit(self._send, index, some))
+            sent = [pool.submit(self._send, index, some) for some in parts(actions, _BULK_DOCUMENTS)]
             refused = [error for one in sent for error in one.result()]
         if refused:
             raise self._failures.refused(len(refused), index, refused[0])
@@ -165,7 +162,7 @@ class Connection:
         return {answer["_id"] for answer in self._documents(index, ids, source=False) if not answer["found"]}
 
     def _documents(self, index: str, ids: Iterable[str], **options: Any) -> Iterator[Document]:
-        for some in parts([*dict.fromkeys(ids)], _GET):
+        for some in parts(dict.fromkeys(ids), _GET):
             with self._translated():
                 answers = self._client.mget(index=index, ids=some, **options)["docs"]
             for answer in answers:
@@ -305,10 +302,11 @@ class Connection:
         return index
 
 
-def parts(whole: Sequence[Item], size: int) -> Iterator[list[Item]]:
-    """Cut a sequence into lists of at most `size`."""
-    for start in range(0, len(whole), size):
-        yield list(whole[start : start + size])
+def parts(whole: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Cut what there is into lists of at most `size`, each when it is asked for."""
+    waiting = iter(whole)
+    while some := list(islice(waiting, size)):
+        yield some
 
 
 def _check_authority(file: str) -> None:

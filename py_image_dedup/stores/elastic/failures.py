@@ -53,7 +53,7 @@ class Failures:
                 "elasticsearch.ca_file, or the certificate with elasticsearch.ca_fingerprint"
             )
         return StoreUnavailable(
-            f"{self.here} can't be reached: {_in_short(error) or cause}; see elasticsearch.host, "
+            f"{self.here} can't be reached: {_in_short(cause) or cause}; see elasticsearch.host, "
             "elasticsearch.port and elasticsearch.urls"
         )
 

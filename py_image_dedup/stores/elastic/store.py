@@ -112,7 +112,7 @@ class ElasticStore:
         """Return those of the contents that have a signature of the current version."""
         searches = [
             {"query": _of_version(some), "size": len(some), "_source": False, "sort": ["_doc"]}
-            for some in parts([*contents], _PAGE)
+            for some in parts(contents, _PAGE)
         ]
         return {
             hit["_id"]
@@ -287,7 +287,7 @@ class ElasticStore:
         """Return how many files with one of these contents other origins have, by origin."""
         found: Counter[str] = Counter()
         if self._connection.count(self._files, {"bool": {"must_not": self._of_origin}}):
-            for some in parts([*contents], _PAGE):
+            for some in parts(contents, _PAGE):
                 theirs = {"bool": {"filter": {"terms": {"content": some}}, "must_not": self._of_origin}}
                 found.update(dict(self._connection.values(self._files, "origin", theirs)))
         return {mapping.decode_path(origin): files for origin, files in found.items()}
