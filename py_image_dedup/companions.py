@@ -8,18 +8,13 @@ from dataclasses import replace
 from typing import Final
 
 from py_image_dedup import files
+from py_image_dedup.config.names import RAW_EXTENSIONS
 from py_image_dedup.files import destination_below
 from py_image_dedup.plan import Action, Companion, Plan, PlannedAct, PlannedGroup
 
 SIDECARS: Final = frozenset({".xmp", ".aae", ".json", ".pp3", ".dop", ".thm", ".on1", ".exif"})
 """What programs and phones write beside a picture: edits, ratings, places; Takeout's JSON."""
-RAW: Final = frozenset(
-    f".{extension}"
-    for extension in (
-        *("3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "fff", "iiq", "kdc", "mef", "mos", "mrw", "nef"),
-        *("nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
-    )
-)
+RAW: Final = frozenset(RAW_EXTENSIONS)
 CLIPS: Final = frozenset({".mov", ".mp4"})
 """The moving half of a Live Photo."""
 _TAKEOUT: Final = ".supplemental-metadata.json"

@@ -81,6 +81,13 @@ class NotNow(PictureError):
     """A picture could not be read for a reason that may pass (memory, I/O), so it is not remembered."""
 
 
+def too_large(width: int, height: int, max_pixels: int) -> PictureError:
+    """Say that a picture has more pixels than are allowed."""
+    return PictureError(
+        f"{width} x {height} pixels are more than analysis.max_megapixels allows ({max_pixels / 1e6:g} megapixels)"
+    )
+
+
 def to_install(extra: str) -> str:
     """Say how to add an extra of this package to it."""
     return f'sh scripts/install {extra} in a checkout, or pip install "py-image-dedup[{extra}]"'

@@ -136,6 +136,9 @@ class Explanation:
         if several := [one.name for one in (self.one, self.other) if one.content.facts.frames > 1]:
             words = f"{' and '.join(several)} of several: matched by equal bytes only"
             yield Row("frames", words, "several frames or pages")
+        if raw := [one.name for one in (self.one, self.other) if one.content.facts.is_raw]:
+            words = f"{' and '.join(raw)} seen by the preview only: a duplicate by equal bytes only"
+            yield Row("raw", words, "raw files")
         if not (a.content.signature.any() and b.content.signature.any()):
             yield Row("features", "one is of one even colour or tiny: matched by equal bytes only", "no features")
         stretched = stretch(a.content.facts, b.content.facts, match.turn)

@@ -113,6 +113,8 @@ class _OneSide:
         self._holders: defaultdict[str, list[Candidate]] = defaultdict(list)
         for candidate in candidates:
             self._holders[candidate.file.content].append(candidate)
+        # A raw file goes where its picture goes; that one stands for both among similar pictures.
+        self._pictured = {_shot(candidate) for candidate in candidates if not candidate.facts.is_raw}
         self._mean = {content: self._mean_distance(content) for content in self._holders}
         self._foreign: defaultdict[str, list[Candidate]] = defaultdict(list)
         for a, b in by.decisions.different:
@@ -187,12 +189,14 @@ class _OneSide:
         """
         stays: defaultdict[str, list[Candidate]] = defaultdict(list)
         for keeper, _ in kept:
-            stays[keeper.file.content].append(keeper)
-        neighbours = {keeper.file.path: list(self._similar_to(keeper, stays)) for keeper, _ in kept}
-        size = {keeper.file.path: len(neighbours[keeper.file.path]) + len(members) for keeper, members in kept}
+            if not (keeper.facts.is_raw and _shot(keeper) in self._pictured):
+                stays[keeper.file.content].append(keeper)
+        shown = [keeper for keepers in stays.values() for keeper in keepers]
+        neighbours = {keeper.file.path: list(self._similar_to(keeper, stays)) for keeper in shown}
+        size = {keeper.file.path: len(neighbours.get(keeper.file.path, ())) + len(members) for keeper, members in kept}
         found: dict[str, list[Member]] = {}
         listed: set[str] = set()
-        for keeper in sorted((keeper for keeper, _ in kept), key=lambda one: (-size[one.file.path], self._key(one))):
+        for keeper in sorted(shown, key=lambda one: (-size[one.file.path], self._key(one))):
             new = [
                 one
                 for one in neighbours[keeper.file.path]
@@ -242,7 +246,10 @@ class _OneSide:
             return True
         if near.part or near.distance > self._by.max_distance or a not in self._holders or b not in self._holders:
             return False
-        return stretch(self._holders[a][0].facts, self._holders[b][0].facts, near.turn) <= self._by.most_stretch
+        one, other = self._holders[a][0].facts, self._holders[b][0].facts
+        if one.is_raw or other.is_raw:
+            return False  # previews are all that was compared
+        return stretch(one, other, near.turn) <= self._by.most_stretch
 
     def _is_similar(self, keeper: Candidate, other: Candidate, near: Near) -> bool:
         widest = max(self._by.max_distance, self._by.review_distance)
@@ -279,6 +286,12 @@ class _OneSide:
                 others += len(self._holders[other])
                 total += near.distance * len(self._holders[other])
         return round(total / others, 12) if others else 0.0  # no noise of the sum's order may decide a tie
+
+
+def _shot(candidate: Candidate) -> tuple[str, str]:
+    """Return what a raw file and the picture that was put beside it have in common: folder and stem."""
+    folder, name = os.path.split(candidate.file.path)
+    return folder, os.path.splitext(name)[0].lower()
 
 
 def stretch(a: Facts, b: Facts, turn: Turn) -> float:

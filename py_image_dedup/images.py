@@ -20,8 +20,9 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 from PIL.ImageFile import ImageFile
 
-from py_image_dedup.errors import NotNow, PictureError
-from py_image_dedup.model import CELL, Facts, Turn, View
+from py_image_dedup import raw
+from py_image_dedup.errors import NotNow, PictureError, too_large
+from py_image_dedup.model import CELL, RAW, Facts, Turn, View
 from py_image_dedup.scans import count_scans
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -37,7 +38,10 @@ FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "GIF": (".gif",),
     "JPEG2000": (".jp2", ".j2k"),
 }
-"""Formats that are read, by Pillow's name, with their usual extensions; the bytes decide, not the name."""
+"""Formats that are read, by Pillow's name, with their usual extensions; the bytes decide, not the name.
+
+Cameras' raw files are read, too, where the extra ``raw`` is installed: the picture that lies in them ready made.
+"""
 
 CANONICAL_SIDE: Final = 128
 """Chosen by measurement: finds what 256 finds, and lets a decoder leave out 63 of 64 coefficients of large JPEGs."""
@@ -54,6 +58,8 @@ _MODE_COST: Final = {"1": 3, "L": 2, "P": 6, "I;16": 7, "RGB": 6, "I": 20, "F": 
 """Bytes per pixel that decoding and shrinking a mode takes at most; others, and all with transparency: 10."""
 _FORMAT_COST: Final = {"HEIF": 9, "AVIF": 10, "WEBP": 17, "JPEG2000": 20}
 """Bytes per pixel that decoders take which hold more than the picture; tests/test_images.py measures them."""
+_RAW_COST = 64 << 20  # bytes beside twice the file: of 24 megapixels the preview or the sensor's picture at half size
+_OF_RAW: Final = "of raw"  # what a picture's `info` holds the size and turn of its raw file under
 _MOST_GREY_CHROMA = 6  # levels of Cb or Cr off neutral that rounding and compression make of grey
 _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they describe the file, not the photo
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 296}
@@ -204,6 +210,11 @@ def opened(source: BinaryIO, *, side: int | None, max_pixels: int, reserve: Rese
     those of the whole picture.
     """
     try:
+        if raw.is_raw(source):
+            with reserve(2 * source.seek(0, io.SEEK_END) + _RAW_COST):
+                yield _ready_made(source, max_pixels)
+            return
+        source.seek(0)
         with Image.open(source, formats=tuple(FORMATS)) as image:
             refuse_bomb(image, max_pixels=max_pixels)
             if isinstance(image, ImageFile):
@@ -227,9 +238,19 @@ def refuse_bomb(image: Image.Image, *, max_pixels: int) -> None:
     """Raise PictureError for pictures that would take too much memory or time."""
     width, height = image.size
     if width * height > max_pixels:
-        raise PictureError(
-            f"{width} x {height} pixels are more than analysis.max_megapixels allows ({max_pixels / 1e6:g} megapixels)"
-        )
+        raise too_large(width, height, max_pixels)
+
+
+def _ready_made(source: BinaryIO, max_pixels: int) -> Image.Image:
+    """Open the picture that lies in a raw file; its `info` tells of the raw one."""
+    found = raw.ready(source, max_pixels=max_pixels)
+    if isinstance(found.picture, bytes):
+        image: Image.Image = Image.open(io.BytesIO(found.picture), formats=("JPEG",))
+        refuse_bomb(image, max_pixels=max_pixels)
+    else:
+        image = Image.fromarray(found.picture)
+    image.info[_OF_RAW] = found
+    return image
 
 
 def _scans(image: Image.Image, source: BinaryIO) -> int:
@@ -285,9 +306,12 @@ def _loaded(image: Image.Image) -> tuple[Facts, Turn]:
 def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Facts, Turn]:
     """Return the facts of a loaded picture whose whole size is `stored`, and the turn that brings it upright."""
     count, orientation, taken = exif(image)
+    of_raw = image.info.get(_OF_RAW)
+    if of_raw:
+        stored, frames = (of_raw.width, of_raw.height), 1
     width, height = reversed(stored) if orientation >= 5 else stored
     facts = Facts(
-        format="JPEG" if image.format == "MPO" else str(image.format),
+        format=RAW if of_raw else "JPEG" if image.format == "MPO" else str(image.format),
         width=width,
         height=height,
         frames=frames,
@@ -357,7 +381,8 @@ def exif(image: Image.Image) -> tuple[int, int, str]:
     count, orientation, taken = 0, 1, ""
     try:
         exif = image.getexif()
-        tag = exif.get(Base.Orientation, 1)
+        of_raw = image.info.get(_OF_RAW)
+        tag = exif.get(Base.Orientation, of_raw.orientation if of_raw else 1)
         orientation = tag if isinstance(tag, int) and tag in range(1, 9) else 1
         details = exif.get_ifd(IFD.Exif)
         count = sum(tag not in _NO_METADATA_TAGS for tag in exif) + len(details) + len(exif.get_ifd(IFD.GPSInfo))

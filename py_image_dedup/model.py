@@ -47,6 +47,10 @@ class File:
         return self.size == seen.size and self.mtime_ns == seen.mtime_ns
 
 
+RAW: Final = "RAW"
+"""The format of all cameras' raw files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a picture says about itself; pixels as shown upright.
@@ -63,6 +67,11 @@ class Facts:
     exif_count: int = 0
     taken: str = ""
     grey: bool = False
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether only the preview in a raw file was seen: nothing but the same bytes is a duplicate of it."""
+        return self.format == RAW
 
     @property
     def pixels(self) -> int:

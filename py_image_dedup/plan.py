@@ -200,6 +200,8 @@ def make_plan(
                 chosen, reason = Action.KEEP, f"kept: you said so; else: {reason}"
             elif similar and (member.better or path in keepers or not different_pictures):
                 chosen = Action.KEEP
+            elif similar and member.candidate.facts.is_raw:
+                chosen, reason = Action.KEEP, f"a raw file goes for the same bytes only; else: {reason}"
             elif protected(path):
                 chosen, reason = Action.KEEP, f"protected folder; else: {reason}"
             elif action.links and member.candidate.file.content != group.keeper.file.content:

@@ -8,12 +8,13 @@ import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from datetime import timedelta
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from py_image_dedup.config import values as v
 from py_image_dedup.config.entry import Entry
-from py_image_dedup.config.names import RULE_NAMES
+from py_image_dedup.config.names import RAW_EXTENSIONS, RULE_NAMES
 from py_image_dedup.config.paths import MissingFolder, xdg_folder
 from py_image_dedup.config.presets import PRESETS
 from py_image_dedup.config.reference import reference_yaml
@@ -31,7 +32,7 @@ from py_image_dedup.config.settings import (
 )
 from py_image_dedup.config.table import ENTRIES
 from py_image_dedup.config.values import ROOT, Given, Override
-from py_image_dedup.errors import ConfigError, RootError
+from py_image_dedup.errors import ConfigError, RootError, to_install
 
 __all__ = [
     "ENTRIES",
@@ -91,6 +92,7 @@ def load_settings(
     sources = {key: one.source for key, one in given.items()}
     _check_folders(values, given)
     _resolve_action(values, given)
+    _resolve_raw(values, given)
     _read_files(values, given, sources)
     _resolve_login(values, given, sources)
     _resolve_broker(values, given, sources)
@@ -183,6 +185,15 @@ def _resolve_action(values: dict[str, Any], given: Mapping[str, Given]) -> None:
         )
     if action == "auto":
         values["deduplication.action"] = "report" if target is None else "move"
+
+
+def _resolve_raw(values: dict[str, Any], given: Mapping[str, Given]) -> None:
+    if not values["analysis.raw"]:
+        return
+    if find_spec("rawpy") is None:
+        raise ConfigError(f'{given["analysis.raw"].place} is on, which needs the extra "raw": {to_install("raw")}')
+    named = values["analysis.file_extensions"]
+    values["analysis.file_extensions"] = (*named, *(one for one in RAW_EXTENSIONS if one not in named))
 
 
 def _resolve_login(values: dict[str, Any], given: Mapping[str, Given], sources: dict[str, str]) -> None:

@@ -35,6 +35,11 @@ DEFAULT_RULES = (
     "higher-score",
 )
 
+RAW_EXTENSIONS = (
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw",
+    ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+)  # fmt: skip
+
 DEFAULT_EXTENSIONS = (
     ".jpg", ".jpeg", ".png", ".heic", ".heif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif",
     ".jpe", ".jfif", ".mpo", ".hif", ".jp2", ".j2k",

@@ -10,12 +10,13 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSettings:
-    """What to look at, and how hard."""
+    """What to look at, and how hard; ``file_extensions`` has those of raw files too if ``raw``."""
 
     source_directories: tuple[str, ...]
     across_dirs: bool
     recursive: bool
     file_extensions: tuple[str, ...]
+    raw: bool
     exclusions: tuple[re.Pattern[str], ...]
     include_hidden: bool
     threads: int

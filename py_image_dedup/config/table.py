@@ -60,6 +60,15 @@ ENTRIES = (
         meaning="The file name extensions to look at, in lower or upper case, with or without the dot.",
     ),
     Entry(
+        key="analysis.raw",
+        parse=v.boolean,
+        default="false",
+        example="true",
+        meaning="Whether cameras' raw files are looked at too, by the preview in them; needs the extra raw. Only the "
+        "same bytes are duplicates of a raw file, the rest is similar. While it is off they go with the picture of "
+        "their name.",
+    ),
+    Entry(
         key="analysis.exclusions",
         parse=v.pattern,
         split=v.split_commas,

@@ -46,7 +46,7 @@ def search(
     many threads do that.  `chunksize` is told in the statistics and changes nothing.  `lazy` is what versions of difPy
     before 4.2 call `same_dim`.
 
-    Pictures with several frames or pages match only if their bytes are the same.
+    Pictures with several frames or pages and cameras' raw files match only if their bytes are the same.
     """
     started = dt.datetime.now()  # noqa: DTZ005 - local time, as difPy tells it
     if lazy is not None:
@@ -100,7 +100,8 @@ def near_pairs(
 def _size(picture: Candidate) -> tuple[int, int] | None:
     """Return the shorter and the longer side; None for a picture that is equal to others by its bytes only."""
     width, height = picture.facts.width, picture.facts.height
-    return (min(width, height), max(width, height)) if picture.facts.frames == 1 else None
+    by_bytes_only = picture.facts.frames > 1 or picture.facts.is_raw
+    return None if by_bytes_only else (min(width, height), max(width, height))
 
 
 def _looked_at(matches: Iterable[Match], by_content: dict[str, Candidate], threads: int) -> Iterator[Match]:

@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 from py_image_dedup.analysis import Describer, MemoryBudget
 from py_image_dedup.errors import NotNow
 from py_image_dedup.model import Content
+from py_image_dedup.raw import is_raw
 from py_image_dedup.remote import message
 from py_image_dedup.remote.broker import BrokerError, Ended
 from py_image_dedup.remote.message import Job, MessageError
@@ -88,7 +89,7 @@ class HereOrThere:
         """Describe a picture where that is better now; raises as any describer does."""
         kind = _kind(source)
         data = source.getvalue() if isinstance(source, BytesIO) else b""
-        if not 0 < len(data) <= self._terms.max_file_size:
+        if not 0 < len(data) <= self._terms.max_file_size or is_raw(source):  # a preview is read sooner than sent
             self._began_here()
         elif self._choose(kind, len(data)) is Where.THERE:
             try:

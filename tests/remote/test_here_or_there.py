@@ -12,6 +12,7 @@ from typing import Any
 
 import pictures
 import pytest
+from raws import dng
 
 from py_image_dedup.analysis import Decoder
 from py_image_dedup.remote import message
@@ -121,6 +122,22 @@ def test_heat_is_felt_within_seconds(kernel: Kernel) -> None:
         for _ in range(5):
             bench.describe()
         assert bench.mail.asked == asked + 5
+    finally:
+        bench.describer.close()
+
+
+def test_a_raw_file_stays_here(kernel: Kernel) -> None:
+    """Its preview is read sooner than all of it is sent, and workers need not be able to; heat changes nothing."""
+    bench = Bench(kernel.root)
+    data = dng(pictures.photo(1, (64, 48)))
+    try:
+        bench.until("both", 5)
+        kernel.heat(80)
+        bench.until("there", 3)
+        asked = bench.mail.asked
+        content = bench.describer.describe(hashlib.sha256(data).hexdigest(), io.BytesIO(data))
+        assert content.facts.is_raw
+        assert bench.mail.asked == asked
     finally:
         bench.describer.close()
 
