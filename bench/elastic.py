@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument("--within", nargs="+", type=float, default=[0.1, 0.25])
     parser.add_argument("--graph-from", type=int, default=100_000)
     parser.add_argument("--look-ups", type=int, default=4_000)
-    parser.add_argument("--graphs", nargs="+", default=["16/100"], metavar="M/EF")
+    parser.add_argument("--graphs", nargs="+", default=["32/100"], metavar="M/EF")
     parser.add_argument("--candidates", nargs="+", type=int, default=[elastic_store._CANDIDATES])  # noqa: SLF001
     parser.add_argument("--heap", default="4g")
     parser.add_argument("--out", default="build/bench-elastic", help="holds signatures and results")
@@ -217,6 +217,7 @@ def build_graph(url: str, graph: str, signatures: Signature) -> None:
     with closing(opened(url, len(signatures))) as store, Elasticsearch(url, request_timeout=7200) as client:
         index = f"bench-{len(signatures)}-contents"
         properties = {"signature": mapping.GRAPH["signature"] | {"index_options": options}}
+        client.indices.put_settings(index=index, settings=mapping.GRAPH_SETTINGS)
         client.indices.put_mapping(index=index, properties=properties)
         store.put(next(batches(signatures[:1], 1)))  # what is in one segment already is not merged again
         client.indices.refresh(index=index)

@@ -149,12 +149,13 @@ def test_two_may_make_the_indices_at_once(open_store: Open) -> None:
 def test_does_without_a_setting_that_the_server_does_not_know(
     client: Elasticsearch, index: str, open_store: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "dense_vector.hnsw_enable_early_termination" in mapping.CONTENTS["settings"]["index"]
-    unknown = {**mapping.CONTENTS, "settings": {"index": {"number_of_shards": 1, "dense_vector.unheard_of": False}}}
+    assert set(indices._OPTIONAL) <= mapping.CONTENTS["settings"]["index"].keys()
+    settings = {"number_of_shards": 1, "dense_vector.unheard_of": False, "mapping.heard_of_never": 1}
+    unknown = {**mapping.CONTENTS, "settings": {"index": settings}}
     monkeypatch.setitem(mapping.PARTS, "contents", unknown)
-    with pytest.raises(StoreError, match=r"dense_vector\.unheard_of"):
+    with pytest.raises(StoreError, match="unknown setting"):
         open_store()
-    monkeypatch.setattr(indices, "_OPTIONAL", "dense_vector.unheard_of")
+    monkeypatch.setattr(indices, "_OPTIONAL", ("dense_vector.unheard_of", "mapping.heard_of_never"))
     open_store()
     assert client.indices.exists(index=f"{index}-contents")
 

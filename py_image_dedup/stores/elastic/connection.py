@@ -17,6 +17,7 @@ from elasticsearch import (
     ConflictError,
     Elasticsearch,
     NotFoundError,
+    OrjsonSerializer,
     TransportError,
 )
 from elasticsearch.helpers import streaming_bulk
@@ -73,6 +74,7 @@ class Connection:
                 basic_auth=(user, login.get("password") or "") if user else None,
                 api_key=api_key,
                 request_timeout=login.get("timeout_s", 30.0),
+                serializer=OrjsonSerializer(),  # a fifth of the client's time over a million records
                 connections_per_node=64,  # one for each analysing thread
                 ca_certs=ca_file or DEFAULT,
                 ssl_assert_fingerprint=login.get("ca_fingerprint") or DEFAULT,

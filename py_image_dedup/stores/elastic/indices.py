@@ -12,7 +12,8 @@ from py_image_dedup.stores.elastic.failures import Failures
 
 Document = dict[str, Any]
 
-_OPTIONAL: Final = "dense_vector.hnsw_enable_early_termination"  # a setting that not every version 9 knows
+_OPTIONAL: Final = ("dense_vector.hnsw_enable_early_termination", "mapping.exclude_source_vectors")
+"""Settings that not every version 9 knows; one that does not know them does as they say."""
 _SIZE: Final = ("number_of_shards", "number_of_replicas")
 _UNKNOWN: Final = "unknown (the login may not ask)"
 
@@ -68,14 +69,15 @@ class Indices:
             return bool(self._client.indices.exists(index=name))
         return False
 
-    def change(self, name: str, properties: Document) -> bool:
-        """Change fields of an index, for what is written or merged from now on; tell whether there was need.
+    def change(self, name: str, properties: Document, settings: Document, *, unless: Document) -> bool:
+        """Change fields and settings of an index, for what is written or merged from now on, and tell whether that was.
 
-        Where we may not, they stay.
+        `unless`: what its fields have where there is no need.  Where we may not, they stay.
         """
-        if all(_holds(state["mappings"]["properties"], properties) for state in self.find(name).values()):
+        if all(_holds(state["mappings"]["properties"], unless) for state in self.find(name).values()):
             return False
         with self._translated(), suppress(AuthorizationException):
+            self._client.indices.put_settings(index=name, settings=settings)
             self._client.indices.put_mapping(index=name, properties=properties)
             return True
         return False
@@ -104,9 +106,11 @@ class Indices:
                 except BadRequestError as error:
                     if error.message == "resource_already_exists_exception":
                         return
-                    if _OPTIONAL not in str(error) or _OPTIONAL not in settings:
+                    unknown = [name for name in _OPTIONAL if name in settings and name in str(error)]
+                    if not unknown:
                         raise
-                    del settings[_OPTIONAL]
+                    for name in unknown:
+                        del settings[name]
                 else:
                     return
 

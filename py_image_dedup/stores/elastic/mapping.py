@@ -49,7 +49,16 @@ FILES: Final[Document] = {
 }
 
 CONTENTS: Final[Document] = {
-    "settings": {"index": {"number_of_shards": 1, "dense_vector.hnsw_enable_early_termination": False}},
+    "settings": {
+        "index": {
+            "number_of_shards": 1,
+            "dense_vector.hnsw_enable_early_termination": False,
+            # By the usual codec a third of the server's time goes into finding that thumbnails can't be compressed.
+            "codec": "best_compression",
+            # Taking the vector out of each document takes longer than writing it with the rest.
+            "mapping.exclude_source_vectors": False,
+        }
+    },
     "mappings": {
         "dynamic": "strict",
         "_meta": META,
@@ -79,12 +88,20 @@ CONTENTS: Final[Document] = {
 }
 
 GRAPH: Final[Document] = {
-    "signature": CONTENTS["mappings"]["properties"]["signature"] | {"index_options": {"type": "hnsw"}}
+    "signature": CONTENTS["mappings"]["properties"]["signature"]
+    | {"index_options": {"type": "hnsw", "m": 32, "ef_construction": 100}}
 }
 """What ``signature`` becomes in an index so large that reading all vectors for each question takes too long.
 
-Until then there is no graph: building it takes longer than all other writing together.
+Until then there is no graph: building it takes longer than all other writing together.  With fewer ways from each node,
+as the server would have it by itself (16), single pictures are left that hardly any leads to (``bench/elastic.py``).
 """
+
+HAS_GRAPH: Final[Document] = {"signature": {"index_options": {"type": "hnsw"}}}
+"""What tells that there is one, by whatever numbers."""
+
+GRAPH_SETTINGS: Final[Document] = {"index": {"merge": {"policy": {"max_merged_segment": "50gb"}}}}
+"""What goes with it: every segment has a graph of its own, which is built and searched by itself."""
 
 LOOKS: Final[Document] = {
     "settings": {"index": {"number_of_shards": 1}},

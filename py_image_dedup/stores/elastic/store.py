@@ -220,8 +220,9 @@ class ElasticStore:
         """Let the server build a graph once there is much to search; until it has, it reads all vectors each time."""
         if self._graph_due and self._connection.count(self._contents, {"match_all": {}}) >= _GRAPH_FROM:
             self._graph_due = False
-            if self._connection.indices.change(self._contents, mapping.GRAPH):
-                self._connection.indices.rewrite(self._contents)
+            indices = self._connection.indices
+            if indices.change(self._contents, mapping.GRAPH, mapping.GRAPH_SETTINGS, unless=mapping.HAS_GRAPH):
+                indices.rewrite(self._contents)
 
     def _signatures(self, contents: Sequence[str]) -> Iterator[tuple[list[str], Signature]]:
         """Read the signatures of the current version page by page: hashes, and as many rows."""
