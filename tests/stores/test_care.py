@@ -124,7 +124,7 @@ def test_the_inventory_counts_all_origins(place: Place) -> None:
     told = place.care().inventory()
     assert told.origins == (("here", 3), ("laptop", 1))
     assert [part.documents for part in told.parts] == [4, 4, 3]
-    assert [part.version for part in told.parts] == [1, 1, 1]
+    assert [part.version for part in told.parts] == [1, 2 if place.url else 1, 1]
     assert told.outdated == 1
     assert (place.url or place.where) in told.location
     assert told.health in {"ok", "green", "yellow"}
@@ -223,7 +223,7 @@ def newer(elastic: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     """The same, seen by a program whose layout of the contents is newer."""
     elastic.close()
     layout = copy.deepcopy(mapping.CONTENTS)
-    layout["mappings"]["_meta"] = {"application": "py-image-dedup", "version": 2}
+    layout["mappings"]["_meta"] = {"application": "py-image-dedup", "version": 3}
     layout["mappings"]["properties"]["camera"] = {"type": "keyword"}
     monkeypatch.setitem(mapping.PARTS, "contents", layout)
     return elastic
@@ -240,7 +240,7 @@ def names(place: Place) -> dict[str, str]:
 def test_an_older_version_is_named_with_its_remedy_and_migrates(newer: Place) -> None:
     """A run refuses, migrate keeps everything, only what is older is copied, and no index of before is left."""
     with pytest.raises(
-        StoreMismatch, match=r"has version 1, and this program uses version 2: run py-image-dedup index"
+        StoreMismatch, match=r"has version 2, and this program uses version 3: run py-image-dedup index"
     ):
         newer.store()
     assert newer.care().migrate(silent) == [f"{newer.where}-contents"]
@@ -255,15 +255,41 @@ def test_an_older_version_is_named_with_its_remedy_and_migrates(newer: Place) ->
     assert newer.care().migrate(silent) == []
 
 
+def test_contents_of_version_1_migrate(elastic: Place) -> None:
+    """Before hashes were doc values: a run says what to do, and after that nothing is missing and pairs are found."""
+    assert elastic.url
+    fill(elastic)
+    before, near = everything(elastic), sorted(elastic.store().near([digest("/a/1")], within=1.0))
+    assert near
+    elastic.close()
+    name = f"{elastic.where}-contents"
+    layout = copy.deepcopy(mapping.CONTENTS["mappings"])
+    layout["_meta"]["version"] = 1
+    del layout["properties"]["sha256"]
+    layout["properties"]["taken"]["doc_values"] = False
+    with Elasticsearch(elastic.url) as client:
+        hits = client.search(index=name, size=100)["hits"]["hits"]
+        client.indices.delete(index=f"{name}-000001")
+        client.indices.create(index=f"{name}-000001", mappings=layout, aliases={name: {"is_write_index": True}})
+        for hit in hits:
+            old = {key: value for key, value in hit["_source"].items() if key != "sha256"}
+            client.index(index=name, id=hit["_id"], document=old)
+    with pytest.raises(StoreMismatch, match="has version 1, and this program uses version 2: run py-image-dedup index"):
+        elastic.store()
+    assert elastic.care().migrate(silent) == [name]
+    assert everything(elastic) == before
+    assert sorted(elastic.store().near([digest("/a/1")], within=1.0)) == near
+
+
 def test_a_newer_version_is_left_alone(newer: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older program says that it has to be upgraded, and changes nothing."""
     newer.care().migrate(silent)
     monkeypatch.setitem(mapping.PARTS, "contents", mapping.CONTENTS)
     before = names(newer)
     for act in (newer.store, lambda: newer.care().migrate(silent), lambda: newer.care().rebuild(silent)):
-        with pytest.raises(StoreMismatch, match="has version 2, and this program uses version 1: upgrade the program"):
+        with pytest.raises(StoreMismatch, match="has version 3, and this program uses version 2: upgrade the program"):
             act()
-    assert newer.care().inventory().parts[1].version == 2
+    assert newer.care().inventory().parts[1].version == 3
     assert names(newer) == before
 
 
@@ -281,7 +307,8 @@ def test_indices_without_aliases_serve_and_migrate(elastic: Place) -> None:
         for part in ("files", "contents", "looks"):
             client.indices.create(index=f"{elastic.where}-{part}", mappings=mapping.PARTS[part]["mappings"])
             for hit in documents[part]:
-                client.index(index=f"{elastic.where}-{part}", id=hit["_id"], document=mapping.renewed(hit["_source"]))
+                renewed = mapping.renewed(part, hit["_id"], hit["_source"])
+                client.index(index=f"{elastic.where}-{part}", id=hit["_id"], document=renewed)
     assert everything(elastic) == before
     done = elastic.care().migrate(silent)
     assert done == [f"{elastic.where}-{part}" for part in ("files", "contents", "looks")]

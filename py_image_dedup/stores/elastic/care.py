@@ -137,7 +137,7 @@ class ElasticCare:
             for some in parts(page, _AT_ONCE):
                 ids = {one for one, _ in some}
                 wanted = self._connection.missing(new, ids) if begun else ids
-                copies = ((one, mapping.renewed(document)) for one, document in some if one in wanted)
+                copies = ((one, mapping.renewed(part, one, document)) for one, document in some if one in wanted)
                 self._connection.write(new, ({"_id": one, "_source": document} for one, document in copies))
             done += len(page)
             note(f"{old}: {done} of {total}")

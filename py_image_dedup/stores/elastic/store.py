@@ -110,16 +110,7 @@ class ElasticStore:
 
     def _current(self, contents: Collection[str]) -> set[str]:
         """Return those of the contents that have a signature of the current version."""
-        searches = [
-            {"query": _of_version(some), "size": len(some), "_source": False, "sort": ["_doc"]}
-            for some in parts(contents, _PAGE)
-        ]
-        return {
-            hit["_id"]
-            for search in searches
-            for hits in self._connection.search(self._contents, [search])
-            for hit in hits
-        }
+        return {content for page in self._told(contents, _of_version) for content, _ in page}
 
     def files(self, roots: Collection[str]) -> Iterator[File]:
         """Stream the files recorded at or below these folders, each once.
@@ -160,8 +151,8 @@ class ElasticStore:
 
     def facts(self, contents: Collection[str]) -> dict[str, Facts]:
         """Return the picture facts of these contents, by hash."""
-        found = self._connection.get(self._contents, contents, fields=mapping.FACTS)
-        return {content: mapping.facts_of(document) for content, document in found}
+        pages = self._told(contents, _of_ids, mapping.FACTS)
+        return {content: mapping.facts_of(values) for page in pages for content, values in page}
 
     def content(self, content: str) -> Content | None:
         """Return one content whole, or None."""
@@ -226,17 +217,20 @@ class ElasticStore:
 
     def _signatures(self, contents: Sequence[str]) -> Iterator[tuple[list[str], Signature]]:
         """Read the signatures of the current version page by page: hashes, and as many rows."""
+        for page in self._told(contents, _of_version, ["signature_bytes"]):
+            yield (
+                [content for content, _ in page],
+                mapping.signatures_of([values["signature_bytes"] for _, values in page]),
+            )
+
+    def _told(
+        self, contents: Collection[str], which: Callable[[Sequence[str]], Document], fields: Sequence[str] = ()
+    ) -> Iterator[list[tuple[str, Document]]]:
+        """Read doc values of contents page by page."""
         for some in parts(contents, _PAGE):
-            search = {
-                "query": _of_version(some),
-                "size": len(some),
-                "_source": False,
-                "docvalue_fields": ["signature_bytes"],
-                "sort": ["_doc"],
-            }
+            search = {"query": which(some), "size": len(some), "sort": ["_doc"], **_values(*fields)}
             for hits in self._connection.search(self._contents, [search]):
-                encoded = [hit["fields"]["signature_bytes"][0] for hit in hits]
-                yield [hit["_id"] for hit in hits], mapping.signatures_of(encoded)
+                yield [mapping.told(hit) for hit in hits]
 
     def _neighbours(self, signatures: Signature, within: float) -> Iterator[str]:
         """Yield the contents near to any of the rows; for those with many the server is asked again and again."""
@@ -246,7 +240,7 @@ class ElasticStore:
             for some in parts(range(len(signatures)), min(_QUERIES, _HITS // k)):
                 searches = [_nearest(signatures[row], k, within) for row in some]
                 for row, hits in zip(some, self._connection.search(self._contents, searches), strict=True):
-                    yield from (hit["_id"] for hit in hits)
+                    yield from (mapping.told(hit)[0] for hit in hits)
                     if len(hits) >= k:
                         crowded.append(row)
             signatures = signatures[crowded]
@@ -263,7 +257,7 @@ class ElasticStore:
             search = _nearest(vector, _MOST_NEIGHBOURS, within)
             search["knn"]["filter"] = {"bool": {"must_not": {"ids": {"values": sorted(told)}}}}
             (hits,) = self._connection.search(self._contents, [search])
-            told.update(hit["_id"] for hit in hits)
+            told.update(mapping.told(hit)[0] for hit in hits)
             if len(hits) < _MOST_NEIGHBOURS:
                 yield from told
                 return
@@ -306,11 +300,20 @@ class ElasticStore:
         self._connection.close()
 
 
+def _of_ids(contents: Sequence[str]) -> Document:
+    return {"bool": {"filter": {"ids": {"values": contents}}}}
+
+
 def _of_version(contents: Sequence[str]) -> Document:
     """Ask for those of the contents that have a signature of the current version."""
     return {
         "bool": {"filter": [{"ids": {"values": contents}}, {"term": {"signature_version": signature.VERSION}}]},
     }
+
+
+def _values(*fields: str) -> Document:
+    """Ask for the hashes of what is found and these fields, by doc values alone."""
+    return {"stored_fields": "_none_", "docvalue_fields": ["sha256", *fields]}
 
 
 def _nearest(vector: Signature, k: int, within: float) -> Document:
@@ -323,7 +326,7 @@ def _nearest(vector: Signature, k: int, within: float) -> Document:
         # A distance of at most T means a cosine of at least 1 - 2 T^2; the server counts in float32.
         "similarity": 1 - 2 * within**2 - 1e-5,
     }
-    return {"knn": knn, "size": k, "_source": False}
+    return {"knn": knn, "size": k, **_values()}
 
 
 def _rows(count: int) -> Signature:
