@@ -27,8 +27,8 @@ _PAGE = 5000  # signatures read at once
 _HELD_IN_MEMORY = 2 << 30  # bytes of signatures; more lie in a file
 _GRAPH_FROM = 100_000  # contents
 _NEIGHBOURS = 70  # asked for first; a full page is asked for again, twice as long
-_MOST_NEIGHBOURS = 10_000  # the server gives no longer page
-_CANDIDATES = 1000  # looked at for a page; of fewer the graph misses one in a hundred
+_MOST_NEIGHBOURS = 10_000  # the server gives no longer page, and looks at no more candidates
+_CANDIDATES = 200  # looked at for a page, at least, and twice as many as it has room for
 _QUERIES = 100  # sent at once
 _HITS = 20_000  # at most in one answer
 
@@ -322,7 +322,7 @@ def _nearest(vector: Signature, k: int, within: float) -> Document:
         "field": "signature",
         "query_vector": vector.tobytes().hex(),
         "k": k,
-        "num_candidates": max(k, _CANDIDATES),
+        "num_candidates": min(max(2 * k, _CANDIDATES), _MOST_NEIGHBOURS),
         # A distance of at most T means a cosine of at least 1 - 2 T^2; the server counts in float32.
         "similarity": 1 - 2 * within**2 - 1e-5,
     }
