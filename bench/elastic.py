@@ -47,6 +47,8 @@ from py_image_dedup.signature import Signature  # noqa: E402
 from py_image_dedup.stores.elastic import ElasticStore, mapping  # noqa: E402
 from py_image_dedup.stores.elastic import store as elastic_store  # noqa: E402
 
+GRAPH = "{m}/{ef_construction}".format_map(mapping.GRAPH["signature"]["index_options"])
+
 Figures = dict[str, Any]
 Pairs = set[tuple[int, int]]
 
@@ -60,7 +62,7 @@ def main() -> int:
     parser.add_argument("--within", nargs="+", type=float, default=[0.1, 0.25])
     parser.add_argument("--graph-from", type=int, default=100_000)
     parser.add_argument("--look-ups", type=int, default=4_000)
-    parser.add_argument("--graphs", nargs="+", default=["32/100"], metavar="M/EF")
+    parser.add_argument("--graphs", nargs="+", default=[GRAPH], metavar="M/EF")
     parser.add_argument("--candidates", nargs="+", type=int, default=[elastic_store._CANDIDATES])  # noqa: SLF001
     parser.add_argument("--heap", default="4g")
     parser.add_argument("--out", default="build/bench-elastic", help="holds signatures and results")

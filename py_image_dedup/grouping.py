@@ -187,16 +187,15 @@ class _OneSide:
         The file that most others belong to, as duplicates or as similar ones, takes all that are similar to it; then
         the next, and so on.  One that has taken others is not listed below one of those.
         """
+        kept = [one for one in kept if not (one[0].facts.is_raw and _shot(one[0]) in self._pictured)]
         stays: defaultdict[str, list[Candidate]] = defaultdict(list)
         for keeper, _ in kept:
-            if not (keeper.facts.is_raw and _shot(keeper) in self._pictured):
-                stays[keeper.file.content].append(keeper)
-        shown = [keeper for keepers in stays.values() for keeper in keepers]
-        neighbours = {keeper.file.path: list(self._similar_to(keeper, stays)) for keeper in shown}
-        size = {keeper.file.path: len(neighbours.get(keeper.file.path, ())) + len(members) for keeper, members in kept}
+            stays[keeper.file.content].append(keeper)
+        neighbours = {keeper.file.path: list(self._similar_to(keeper, stays)) for keeper, _ in kept}
+        size = {keeper.file.path: len(neighbours[keeper.file.path]) + len(members) for keeper, members in kept}
         found: dict[str, list[Member]] = {}
         listed: set[str] = set()
-        for keeper in sorted(shown, key=lambda one: (-size[one.file.path], self._key(one))):
+        for keeper in sorted((keeper for keeper, _ in kept), key=lambda one: (-size[one.file.path], self._key(one))):
             new = [
                 one
                 for one in neighbours[keeper.file.path]

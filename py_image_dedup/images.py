@@ -214,7 +214,6 @@ def opened(source: BinaryIO, *, side: int | None, max_pixels: int, reserve: Rese
             with reserve(2 * source.seek(0, io.SEEK_END) + _RAW_COST):
                 yield _ready_made(source, max_pixels)
             return
-        source.seek(0)
         with Image.open(source, formats=tuple(FORMATS)) as image:
             refuse_bomb(image, max_pixels=max_pixels)
             if isinstance(image, ImageFile):

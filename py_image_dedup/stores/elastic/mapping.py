@@ -74,7 +74,7 @@ CONTENTS: Final[Document] = {
             "taken": {"type": "keyword", "index": False},
             "grey": {"type": "boolean"},
             "thumbnail": {"type": "binary"},
-            # For searching only: the server leaves vectors out of what it gives back.
+            # For searching only.
             "signature": {
                 "type": "dense_vector",
                 "dims": signature.LENGTH,

@@ -301,14 +301,12 @@ class ElasticStore:
 
 
 def _of_ids(contents: Sequence[str]) -> Document:
-    return {"bool": {"filter": {"ids": {"values": contents}}}}
+    return {"ids": {"values": contents}}
 
 
 def _of_version(contents: Sequence[str]) -> Document:
     """Ask for those of the contents that have a signature of the current version."""
-    return {
-        "bool": {"filter": [{"ids": {"values": contents}}, {"term": {"signature_version": signature.VERSION}}]},
-    }
+    return {"bool": {"filter": [_of_ids(contents), {"term": {"signature_version": signature.VERSION}}]}}
 
 
 def _values(*fields: str) -> Document:
