@@ -336,7 +336,8 @@ def test_a_migration_that_broke_off_is_taken_up_again(
             raise Killed
 
     with monkeypatch.context() as broken:
-        broken.setattr("py_image_dedup.stores.elastic.care._AT_ONCE", 2)
+        broken.setattr("py_image_dedup.stores.elastic.connection._WRITERS", 1)
+        broken.setattr("py_image_dedup.stores.elastic.connection._WRITTEN_BY_ONE", 2)
         if where == "write":
             broken.setattr(Connection, "write", write_some)
         else:

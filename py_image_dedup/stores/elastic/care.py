@@ -10,11 +10,10 @@ from py_image_dedup import signature
 from py_image_dedup.errors import StoreError, StoreMismatch
 from py_image_dedup.stores.care import Dropped, Inventory, Note, Part
 from py_image_dedup.stores.elastic import mapping
-from py_image_dedup.stores.elastic.connection import Connection, Login, parts
+from py_image_dedup.stores.elastic.connection import Connection, Login, at_once
 from py_image_dedup.stores.elastic.indices import Document, closed_to_writing, flaw_of
 from py_image_dedup.stores.elastic.lease import Leases
 
-_AT_ONCE: Final = 500  # contents copied at once: some MB
 _CURRENT: Final = {"term": {"signature_version": signature.VERSION}}
 _RECORDS: Final = tuple(part for part in mapping.PARTS if part != "leases")
 
@@ -133,12 +132,15 @@ class ElasticCare:
         self._indices.create(new, layout, as_large_as=state)
         total, done = self._connection.count(old, {"match_all": {}}), 0
         note(f"{old}: {total} documents are copied to {new}")
+
+        def copy(some: list[tuple[str, Document]]) -> None:
+            ids = {one for one, _ in some}
+            wanted = self._connection.missing(new, ids) if begun else ids
+            copies = ((one, mapping.renewed(part, one, document)) for one, document in some if one in wanted)
+            self._connection.write(new, ({"_id": one, "_source": document} for one, document in copies))
+
         for page in self._connection.scan(old):
-            for some in parts(page, _AT_ONCE):
-                ids = {one for one, _ in some}
-                wanted = self._connection.missing(new, ids) if begun else ids
-                copies = ((one, mapping.renewed(part, one, document)) for one, document in some if one in wanted)
-                self._connection.write(new, ({"_id": one, "_source": document} for one, document in copies))
+            at_once(copy, page)
             done += len(page)
             note(f"{old}: {done} of {total}")
         copied = self._connection.count(new, {"match_all": {}})

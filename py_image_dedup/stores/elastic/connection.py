@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -32,7 +32,8 @@ Version = tuple[int, int]
 
 _BULK_BYTES = 5 << 20
 _BULK_DOCUMENTS = 500
-_BULKS_AT_ONCE = 2  # while the server works on one, the next is put together
+_WRITERS = 4  # while the server works on what some have sent, the others put together what comes next
+_WRITTEN_BY_ONE = 250  # at a time
 _GET = 1000  # documents asked for by id at once
 _PAGE = 5000  # documents of a stream read at once
 _KEEP_ALIVE = "5m"
@@ -114,15 +115,7 @@ class Connection:
 
     def write(self, index: str, actions: Iterable[Document]) -> None:
         """Send bulk actions (``_id`` and ``_source``, or ``_op_type`` delete); one that is refused is an error."""
-        with self._written(index), ThreadPoolExecutor(_BULKS_AT_ONCE) as pool:
-            sent = [pool.submit(self._send, index, some) for some in parts(actions, _BULK_DOCUMENTS)]
-            refused = [error for one in sent for error in one.result()]
-        if refused:
-            raise self._failures.refused(len(refused), index, refused[0])
-
-    def _send(self, index: str, actions: Sequence[Document]) -> list[Any]:
-        """Send actions one bulk after the other; return the errors of those that are refused."""
-        with self._translated():
+        with self._written(index), self._translated():
             answers = streaming_bulk(
                 self._client,
                 actions,
@@ -137,7 +130,9 @@ class Connection:
             )
             failed = [item for done, item in answers if not done]
         # What has no error was to be deleted and was not there.
-        return [answer["error"] for item in failed for answer in item.values() if "error" in answer]
+        refused = [answer["error"] for item in failed for answer in item.values() if "error" in answer]
+        if refused:
+            raise self._failures.refused(len(refused), index, refused[0])
 
     @contextmanager
     def _written(self, index: str) -> Iterator[None]:
@@ -302,6 +297,13 @@ class Connection:
                 self.indices.refresh(index)
                 self._unseen.discard(index)
         return index
+
+
+def at_once(write: Callable[[list[Item]], None], whole: Iterable[Item]) -> None:
+    """Call `write` with some of it at a time, in several threads; of failures the first is raised, at the end."""
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for _ in pool.map(write, parts(whole, _WRITTEN_BY_ONE)):
+            pass
 
 
 def parts(whole: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -16,7 +16,7 @@ from py_image_dedup import signature
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.signature import Signature, turned
 from py_image_dedup.stores.elastic import mapping
-from py_image_dedup.stores.elastic.connection import Connection, Login, parts
+from py_image_dedup.stores.elastic.connection import Connection, Login, at_once, parts
 from py_image_dedup.stores.elastic.indices import Document
 from py_image_dedup.stores.elastic.lease import Leases
 from py_image_dedup.stores.holder import Holder
@@ -86,7 +86,10 @@ class ElasticStore:
         self._graph_due = True
 
     def put(self, records: Collection[Record]) -> None:
-        """Write contents, then files, in bulk."""
+        """Write contents and files in bulk, no file before its content."""
+        at_once(self._put, records)
+
+    def _put(self, records: Sequence[Record]) -> None:
         contents = (record.content for record in records if record.content is not None)
         self._connection.write(
             self._contents,
