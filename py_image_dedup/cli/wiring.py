@@ -219,11 +219,22 @@ def open_store(settings: Settings, note: Callable[[str], None] = note, me: Holde
         origin=settings.origin,
         auto_create_index=elastic.auto_create_index,
         me=me,
+        memory=_memory(settings),
         **_login(elastic),
     )
     if store.legacy_index:
         note(f'the index "{store.legacy_index}" of py-image-dedup 2 is left alone; pictures are analysed anew.')
     return store
+
+
+def _memory(settings: Settings) -> str:
+    """Return the file that remembers searches of these pictures on that server, beside the database."""
+    import hashlib
+
+    elastic = settings.elasticsearch
+    what = "\0".join([*elastic.urls, elastic.index, settings.origin])
+    name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return os.path.join(os.path.dirname(settings.database), f"searches-{name}.sqlite")
 
 
 def open_care(settings: Settings) -> Care:

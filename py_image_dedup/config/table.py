@@ -352,7 +352,7 @@ ENTRIES = (
         parse=paths.new_file,
         otherwise="`$XDG_DATA_HOME/py-image-dedup/signatures.sqlite`, with `~/.local/share` if unset",
         example="/var/lib/py-image-dedup/signatures.sqlite",
-        meaning="The file of the store sqlite.",
+        meaning="The file of the store sqlite. With elasticsearch its folder holds what the last run compared.",
     ),
     Entry(
         key="state_directory",

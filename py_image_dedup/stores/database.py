@@ -1,15 +1,16 @@
-"""The file of the embedded store: its tables, how it is opened, and what is said when SQLite fails."""
+"""An SQLite file of ours: its tables, how it is opened, and what is said when SQLite fails."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
-from py_image_dedup.stores import remembered
 
 _APPLICATION = 0x70696464  # "pidd": marks the file as ours
 VERSION = 1
@@ -35,10 +36,58 @@ CREATE TABLE looks (
     PRIMARY KEY (a, b)
 ) WITHOUT ROWID;
 """
+_SEARCHES = """
+CREATE TABLE IF NOT EXISTS search (what TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS searched (content BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS matches (
+    a BLOB NOT NULL, b BLOB NOT NULL, distance REAL NOT NULL, turn INTEGER NOT NULL,
+    PRIMARY KEY (a, b)
+) WITHOUT ROWID;
+"""
+"""``search``: what was searched for.  ``searched``: the contents among which ``matches`` holds every match."""
+
+
+class Database:
+    """An SQLite file, which no other process has meanwhile; threads take turns."""
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Open or create the file, and its folder.
+
+        Raises :class:`StoreUnavailable` when it can't be opened or another process has it, and
+        :class:`StoreMismatch` when it is not ours or of another version.
+        """
+        lock = _take(path)
+        try:
+            return cls(path, _connect(path), lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def __init__(self, path: str, connection: sqlite3.Connection, lock: int) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = lock
+        self._one_at_a_time = threading.RLock()
+        self._closed = False
+
+    @contextmanager
+    def turn(self) -> Iterator[sqlite3.Connection]:
+        """Have the file alone; what SQLite raises becomes a store error."""
+        with self._one_at_a_time, _translated(self.path):
+            yield self._connection
+
+    def close(self) -> None:
+        """Close the file and let other processes have it; closing twice is no error."""
+        with self._one_at_a_time:
+            if not self._closed:
+                self._closed = True
+                self._connection.close()
+                os.close(self._lock)
 
 
 @contextmanager
-def translated(path: str) -> Iterator[None]:
+def _translated(path: str) -> Iterator[None]:
     """Raise store errors that name the file instead of SQLite's."""
     try:
         yield
@@ -48,7 +97,7 @@ def translated(path: str) -> Iterator[None]:
         raise StoreError(f"the database {path} failed: {error}") from error
 
 
-def take(path: str) -> int:
+def _take(path: str) -> int:
     """Lock the file against other processes, and make its folder; return what to close to let go of it.
 
     Raises :class:`StoreUnavailable` when it can't be opened or another process has it.
@@ -73,9 +122,9 @@ def take(path: str) -> int:
     return lock
 
 
-def connect(path: str) -> sqlite3.Connection:
+def _connect(path: str) -> sqlite3.Connection:
     """Open the file, make the tables in a new one, and check an old one."""
-    with translated(path):
+    with _translated(path):
         connection = sqlite3.connect(path, check_same_thread=False)
     try:
         _prepare(connection, path)
@@ -95,7 +144,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     except sqlite3.DatabaseError as error:
         raise StoreMismatch(f"{path} is not a database of py-image-dedup ({error}); {remedy}") from None
     if tables == 0 and application == 0:
-        with translated(path):
+        with _translated(path):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
@@ -104,7 +153,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
         raise StoreMismatch(f"{path} is a database of another program; {remedy}")
     elif version != VERSION:
         raise StoreMismatch(f"{path} has version {version}, this program reads version {VERSION}; {remedy}")
-    with translated(path):
-        connection.executescript(remembered.SCHEMA)
+    with _translated(path):
+        connection.executescript(_SEARCHES)
         connection.execute("CREATE INDEX IF NOT EXISTS files_by_content ON files (origin, content)")
         connection.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut loses the last writes, no more

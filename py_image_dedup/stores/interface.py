@@ -103,7 +103,7 @@ class Store(Protocol):
     def signatures(self, contents: Collection[str]) -> tuple[Sequence[str], Signature]:
         """Return the contents in ascending order, and their signatures of the current version, shape (n, 648).
 
-        One that has none is left out, or has zeros.
+        One that has none is left out.
         """
 
     def similar(

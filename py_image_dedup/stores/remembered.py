@@ -1,53 +1,89 @@
-"""What the last search in an SQLite store found, so that two contents are compared once and not in every run."""
+"""What the last search of a store found, so that two contents are compared once and not in every run."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final
 
+from py_image_dedup import signature
 from py_image_dedup.model import Match, Turn
+from py_image_dedup.signature import Signature
+from py_image_dedup.stores.database import Database
+from py_image_dedup.stores.interface import Progress
+from py_image_dedup.stores.matches import matches
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS search (what TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS searched (content BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS matches (
-    a BLOB NOT NULL, b BLOB NOT NULL, distance REAL NOT NULL, turn INTEGER NOT NULL,
-    PRIMARY KEY (a, b)
-) WITHOUT ROWID;
-"""
-"""``search``: what was searched for.  ``searched``: the contents among which ``matches`` holds every match."""
-
-_MOST: Final = 500_000  # matches; a library with more is searched anew each time
+_MOST: Final = 5_000_000  # matches, some hundred MB; a library with more is searched anew each time
 _PAGE: Final = 5000
 _TURNS: Final = {int(turn): turn for turn in Turn}
 
-Database = Callable[[], AbstractContextManager[sqlite3.Connection]]
+Row = tuple[bytes, bytes, float, int]
+Signatures = Callable[[AbstractSet[bytes]], tuple[Sequence[str], Signature]]
+"""Given contents (hashes), returns those that have a signature, as hex, in ascending order, and their signatures."""
 
 
-class Remembered:
-    """The last search for `what`: a text that names the kind of signatures, the distance and the turns."""
+def similar(
+    database: Database,
+    contents: Collection[str],
+    signatures: Signatures,
+    *,
+    within: float,
+    orientations: Collection[Turn] = (),
+    progress: Progress | None = None,
+) -> Iterator[Match]:
+    """Yield what ``Store.similar`` does, by the exact join, and compare only what has come since the last search."""
+    turns = sorted({int(turn) for turn in orientations})
+    remembered = _Remembered(database, f"{signature.KIND} {signature.VERSION} {within!r} {turns}")
+    search = partial(matches, within=within, orientations=orientations, progress=progress)
+    wanted = {bytes.fromhex(content) for content in contents}
+    known = remembered.contents()
+    added = wanted - known
+    outdated = []
+    for a, b, match in remembered.matches():
+        if a in added or b in added:
+            outdated.append((a, b))  # a content that was written again, or of a search that was broken off
+        elif a in wanted and b in wanted:
+            yield match
+    if not added:
+        return
+    remembered.drop(outdated)
+    hashes, rows = signatures(wanted | known)
+    newcomers = {content.hex() for content in added} if known else None
+    for match in search(hashes, rows, new=newcomers):
+        remembered.add(match)
+        if known <= wanted or {bytes.fromhex(match.a), bytes.fromhex(match.b)} <= wanted:
+            yield match
+    present = {bytes.fromhex(content) for content in hashes}
+    remembered.save(added & present, gone=known - present)
+
+
+class _Remembered:
+    """The last search for `what`: a text that names the kind of signatures, the distance and the turns.
+
+    What was searched for before is forgotten.
+    """
 
     def __init__(self, database: Database, what: str) -> None:
         self._database = database
-        self._what = what
-        with database() as connection:
-            self._same = connection.execute("SELECT what FROM search").fetchall() == [(what,)]
-        self._new: list[tuple[bytes, bytes, float, int]] = []
+        self._new: list[Row] = []
+        self._added = 0
+        with database.turn() as connection, connection:
+            if connection.execute("SELECT what FROM search").fetchall() != [(what,)]:
+                for table in ("search", "searched", "matches"):
+                    connection.execute(f"DELETE FROM {table}")
+                connection.execute("INSERT INTO search (what) VALUES (?)", (what,))
 
     def contents(self) -> set[bytes]:
         """Return the contents (hashes) of which all matches with each other are remembered."""
-        if not self._same:
-            return set()
-        with self._database() as connection:
+        with self._database.turn() as connection:
             return {content for (content,) in connection.execute("SELECT content FROM searched")}
 
     def matches(self) -> Iterator[tuple[bytes, bytes, Match]]:
         """Yield what is remembered, in order of the hashes."""
         after = (b"", b"")
-        while self._same:
-            with self._database() as connection:
+        while True:
+            with self._database.turn() as connection:
                 rows = connection.execute(
                     "SELECT a, b, distance, turn FROM matches WHERE (a, b) > (?, ?) ORDER BY a, b LIMIT ?",
                     (*after, _PAGE),
@@ -58,24 +94,41 @@ class Remembered:
                 return
             after = rows[-1][:2]
 
-    def add(self, match: Match) -> None:
-        """Take a match that was found now."""
-        if len(self._new) <= _MOST:
-            self._new.append((bytes.fromhex(match.a), bytes.fromhex(match.b), match.distance, int(match.turn)))
-
-    def save(self, contents: Collection[bytes], outdated: Collection[tuple[bytes, bytes]]) -> None:
-        """Write the matches that were added, which make these contents complete, and drop those that are outdated."""
-        if len(self._new) > _MOST:
-            return
-        with self._database() as connection, connection:
-            if not self._same:
-                for table in ("search", "searched", "matches"):
-                    connection.execute(f"DELETE FROM {table}")
-                connection.execute("INSERT INTO search (what) VALUES (?)", (self._what,))
+    def drop(self, outdated: Collection[tuple[bytes, bytes]]) -> None:
+        """Forget matches."""
+        with self._database.turn() as connection, connection:
             connection.executemany("DELETE FROM matches WHERE a = ? AND b = ?", outdated)
+
+    def add(self, match: Match) -> None:
+        """Write a match that was found now; it counts once both its contents are said to be complete."""
+        self._new.append((bytes.fromhex(match.a), bytes.fromhex(match.b), match.distance, int(match.turn)))
+        if len(self._new) >= _PAGE:
+            self._write()
+
+    def _write(self) -> None:
+        new, self._new = self._new, []
+        self._added += len(new)
+        if self._added <= _MOST:
+            with self._database.turn() as connection, connection:
+                connection.executemany("INSERT OR REPLACE INTO matches (a, b, distance, turn) VALUES (?, ?, ?, ?)", new)
+
+    def save(self, complete: Collection[bytes], *, gone: Collection[bytes]) -> None:
+        """Take contents for complete, others not any more: those were not compared with these."""
+        self._write()
+        with self._database.turn() as connection, connection:
+            if self._added > _MOST:
+                connection.execute("DELETE FROM matches")
+                connection.execute("DELETE FROM searched")
+                return
+            connection.executemany("DELETE FROM searched WHERE content = ?", ((content,) for content in gone))
             connection.executemany(
-                "INSERT OR REPLACE INTO matches (a, b, distance, turn) VALUES (?, ?, ?, ?)", self._new
+                "INSERT OR IGNORE INTO searched (content) VALUES (?)", ((content,) for content in complete)
             )
-            connection.executemany(
-                "INSERT OR IGNORE INTO searched (content) VALUES (?)", ((content,) for content in contents)
-            )
+
+
+def written_again(database: Database, contents: Collection[str]) -> None:
+    """Forget that these contents were searched: their signatures may be others now."""
+    with database.turn() as connection, connection:
+        connection.executemany(
+            "DELETE FROM searched WHERE content = ?", ((bytes.fromhex(content),) for content in contents)
+        )

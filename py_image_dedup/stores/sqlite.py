@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import heapq
 import os
-import sqlite3
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
 
 from py_image_dedup import signature
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
-from py_image_dedup.stores.database import connect, take, translated
+from py_image_dedup.stores import remembered
+from py_image_dedup.stores.database import Database
 from py_image_dedup.stores.interface import Progress, StoreStatus, Thumbnail
 from py_image_dedup.stores.matches import Hashes, matches
 from py_image_dedup.stores.nearby import nearby
-from py_image_dedup.stores.remembered import Remembered
 
 _PAGE = 5000
 _PARAMETERS = 500  # hashes or paths asked for at once
@@ -41,25 +39,17 @@ class SqliteStore:
         Raises :class:`StoreUnavailable` when it can't be opened or another process has it, and
         :class:`StoreMismatch` when it is not ours or of another version.
         """
-        lock = take(path)
-        try:
-            return cls(path, connect(path), lock, origin)
-        except BaseException:
-            os.close(lock)
-            raise
+        return cls(Database.open(path), origin)
 
-    def __init__(self, path: str, connection: sqlite3.Connection, lock: int, origin: str) -> None:
-        self._path = path
-        self._connection = connection
-        self._lock = lock
+    def __init__(self, file: Database, origin: str) -> None:
+        self._file = file
         self._origin = os.fsencode(origin)
-        self._one_at_a_time = threading.RLock()
-        self._closed = False
 
     def put(self, records: Collection[Record]) -> None:
         """Write contents and files in one transaction."""
         contents = [record.content for record in records if record.content is not None]
-        with self._database() as database, database:
+        remembered.written_again(self._file, [content.hash for content in contents])
+        with self._file.turn() as database, database:
             database.executemany(
                 f"INSERT OR REPLACE INTO contents (hash, {_FACTS_COLUMNS}, thumbnail) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -76,9 +66,6 @@ class SqliteStore:
                     )
                     for content in contents
                 ],
-            )
-            database.executemany(
-                "DELETE FROM searched WHERE content = ?", [(bytes.fromhex(content.hash),) for content in contents]
             )
             database.executemany(
                 f"INSERT OR REPLACE INTO files ({_FILE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -128,7 +115,7 @@ class SqliteStore:
 
     def remove(self, paths: Collection[str]) -> None:
         """Forget these files; their contents stay."""
-        with self._database() as database, database:
+        with self._file.turn() as database, database:
             database.executemany(
                 "DELETE FROM files WHERE origin = ? AND path = ?",
                 [(self._origin, os.fsencode(path)) for path in paths],
@@ -180,28 +167,11 @@ class SqliteStore:
     ) -> Iterator[Match]:
         """Yield every pair of different contents among these that is at most `within` apart, by the exact join.
 
-        What a search in full finds is remembered, so that the next one compares only what has come since.
+        What it finds is remembered, so that the next one compares only what has come since.
         """
-        search = partial(matches, within=within, orientations=orientations, progress=progress)
-        wanted = {bytes.fromhex(content) for content in contents}
-        turns = sorted({int(turn) for turn in orientations})
-        remembered = Remembered(self._database, f"{signature.KIND} {signature.VERSION} {within!r} {turns}")
-        known = remembered.contents()
-        added = wanted - known
-        outdated = []
-        for a, b, match in remembered.matches():
-            if a in added or b in added:
-                outdated.append((a, b))  # a content that was written again
-            elif a in wanted and b in wanted:
-                yield match
-        if not added:
-            return
-        newcomers = {content.hex() for content in added} if known else None
-        for match in search(*self._signatures(wanted | known), new=newcomers):
-            remembered.add(match)
-            if known <= wanted or {bytes.fromhex(match.a), bytes.fromhex(match.b)} <= wanted:
-                yield match
-        remembered.save(added, outdated)
+        yield from remembered.similar(
+            self._file, contents, self._signatures, within=within, orientations=orientations, progress=progress
+        )
 
     def near(self, contents: Collection[str], *, within: float, orientations: Collection[Turn] = ()) -> Iterator[Match]:
         """Yield the pairs of one of these contents with any other in the store, by the exact join: none is missed.
@@ -267,7 +237,7 @@ class SqliteStore:
 
     def put_looks(self, looks: Collection[Look]) -> None:
         """Remember what looking at pairs of contents showed."""
-        with self._database() as database, database:
+        with self._file.turn() as database, database:
             database.executemany(
                 "INSERT OR REPLACE INTO looks (a, b, version, structure, colour, duplicate) VALUES (?, ?, ?, ?, ?, ?)",
                 [
@@ -289,7 +259,7 @@ class SqliteStore:
 
     def elsewhere(self, contents: Collection[str]) -> dict[str, int]:
         """Return how many files with one of these contents other origins have, by origin."""
-        with self._database() as database:
+        with self._file.turn() as database:
             others = "origin < ? OR origin > ?"
             if not database.execute(f"SELECT 1 FROM files WHERE {others} LIMIT 1", (self._origin,) * 2).fetchall():
                 return {}
@@ -308,23 +278,14 @@ class SqliteStore:
         """Count files of this origin and contents of all."""
         ((files,),) = self._select("SELECT count(*) FROM files WHERE origin = ?", (self._origin,))
         ((contents,),) = self._select("SELECT count(*) FROM contents", ())
-        return StoreStatus(location=self._path, files=files, contents=contents)
+        return StoreStatus(location=self._file.path, files=files, contents=contents)
 
     def close(self) -> None:
         """Close the file and let other processes have it."""
-        with self._one_at_a_time:
-            if not self._closed:
-                self._closed = True
-                self._connection.close()
-                os.close(self._lock)
-
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        with self._one_at_a_time, translated(self._path):
-            yield self._connection
+        self._file.close()
 
     def _select(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
-        with self._database() as database:
+        with self._file.turn() as database:
             return database.execute(statement, parameters).fetchall()
 
     def _select_in(

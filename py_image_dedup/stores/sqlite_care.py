@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from py_image_dedup import signature
 from py_image_dedup.errors import StoreMismatch
 from py_image_dedup.stores.care import Dropped, Inventory, Note, Part
-from py_image_dedup.stores.database import VERSION, connect, take, translated
+from py_image_dedup.stores.database import VERSION, Database
 
 _TABLES: Final = ("files", "contents", "looks")
 _UNUSED: Final = "hash NOT IN (SELECT content FROM files)"
@@ -24,21 +24,14 @@ class SqliteCare:
         """Open the file; :class:`StoreMismatch` if it is not there or not ours."""
         if not os.path.exists(path):
             raise StoreMismatch(f"there is no database {path}: py-image-dedup analyse makes it")
-        lock = take(path)
-        try:
-            return cls(path, connect(path), lock)
-        except BaseException:
-            os.close(lock)
-            raise
+        return cls(Database.open(path))
 
-    def __init__(self, path: str, database: sqlite3.Connection, lock: int) -> None:
-        self._path = path
-        self._database = database
-        self._lock: int | None = lock
+    def __init__(self, file: Database) -> None:
+        self._file = file
 
     def inventory(self) -> Inventory:
         """Count what is there."""
-        with translated(self._path):
+        with self._file.turn():
             ((health,),) = self._ask("PRAGMA quick_check(1)")
             rows = {table: self._ask(f"SELECT count(*) FROM {table}")[0][0] for table in _TABLES}
             origins = self._ask("SELECT origin, count(*) FROM files GROUP BY origin ORDER BY origin")
@@ -47,9 +40,11 @@ class SqliteCare:
                 "(SELECT content FROM signatures WHERE kind = ? AND version = ?)",
                 (signature.KIND, signature.VERSION),
             )
-        size = sum(os.path.getsize(self._path + end) for end in ("", "-wal") if os.path.exists(self._path + end))
+        size = sum(
+            os.path.getsize(self._file.path + end) for end in ("", "-wal") if os.path.exists(self._file.path + end)
+        )
         return Inventory(
-            location=self._path,
+            location=self._file.path,
             software=f"SQLite {sqlite3.sqlite_version}, {size / 1e6:,.2f} MB",
             health=str(health),
             parts=tuple(Part(table, VERSION, number, -1) for table, number in rows.items()),
@@ -64,15 +59,14 @@ class SqliteCare:
 
     def rebuild(self, note: Note) -> list[str]:
         """Write the whole file anew."""
-        note(f"{self._path} is written anew")
-        with translated(self._path):
-            self._ask("VACUUM")
-            self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
-        return [self._path]
+        note(f"{self._file.path} is written anew")
+        self._ask("VACUUM")
+        self._ask("PRAGMA wal_checkpoint(TRUNCATE)")
+        return [self._file.path]
 
     def compact(self, note: Note) -> Dropped:
         """Drop what is unused, and write the file anew without it."""
-        with translated(self._path), self._database:
+        with self._file.turn() as database, database:
             contents = self._drop(f"FROM contents WHERE {_UNUSED}")
             self._drop(f"FROM signatures WHERE content {_GONE}")
             signatures = self._drop(
@@ -86,13 +80,12 @@ class SqliteCare:
 
     def close(self) -> None:
         """Close the file and let other processes have it."""
-        if self._lock is not None:
-            self._database.close()
-            os.close(self._lock)
-            self._lock = None
+        self._file.close()
 
     def _ask(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        return self._database.execute(statement, parameters).fetchall()
+        with self._file.turn() as database:
+            return database.execute(statement, parameters).fetchall()
 
     def _drop(self, what: str, parameters: tuple[Any, ...] = ()) -> int:
-        return self._database.execute(f"DELETE {what}", parameters).rowcount
+        with self._file.turn() as database:
+            return database.execute(f"DELETE {what}", parameters).rowcount

@@ -29,6 +29,7 @@ class StoreFactory:
 
     place: str
     url: str | None = None
+    memory: str | None = None
     _open: list[Store] = field(default_factory=list)
 
     def __call__(self, origin: str = "here") -> Store:
@@ -37,7 +38,9 @@ class StoreFactory:
         if self.url is None:
             store = SqliteStore.open(self.place, origin=origin)
         else:
-            store = ElasticStore.open(urls=[self.url], index=self.place, origin=origin, auto_create_index=True)
+            store = ElasticStore.open(
+                urls=[self.url], index=self.place, origin=origin, auto_create_index=True, memory=self.memory
+            )
         self._open.append(store)
         return store
 
@@ -46,7 +49,13 @@ class StoreFactory:
             self._open.pop().close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("elasticsearch", marks=pytest.mark.elasticsearch)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("elasticsearch", marks=pytest.mark.elasticsearch),
+        pytest.param("elasticsearch that remembers", marks=pytest.mark.elasticsearch),
+    ]
+)
 def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreFactory]:
     if request.param == "sqlite":
         factory = StoreFactory(str(tmp_path / "store.sqlite"))
@@ -54,7 +63,8 @@ def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[St
         factory.close()
         return
     url = request.getfixturevalue("elasticsearch_url")
-    factory = StoreFactory(f"contract-{uuid.uuid4().hex}", url)
+    memory = str(tmp_path / "memory.sqlite") if request.param.endswith("remembers") else None
+    factory = StoreFactory(f"contract-{uuid.uuid4().hex}", url, memory)
     yield factory
     factory.close()
     remove_indices(url, factory.place)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Self, Unpack
@@ -13,15 +14,18 @@ from typing import Self, Unpack
 import numpy as np
 
 from py_image_dedup import signature
+from py_image_dedup.errors import StoreError, StoreMismatch
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.signature import Signature, turned
+from py_image_dedup.stores import remembered
+from py_image_dedup.stores.database import Database
 from py_image_dedup.stores.elastic import mapping
 from py_image_dedup.stores.elastic.connection import Connection, Login, at_once, parts
 from py_image_dedup.stores.elastic.indices import Document
 from py_image_dedup.stores.elastic.lease import Leases
 from py_image_dedup.stores.holder import Holder
 from py_image_dedup.stores.interface import Lease, Progress, StoreStatus, Thumbnail
-from py_image_dedup.stores.matches import matches
+from py_image_dedup.stores.matches import Hashes, matches
 
 _PAGE = 5000  # signatures read at once
 _HELD_IN_MEMORY = 2 << 30  # bytes of signatures; more lie in a file
@@ -48,11 +52,13 @@ class ElasticStore:
         origin: str,
         auto_create_index: bool,
         me: Holder | None = None,
+        memory: str | None = None,
         **login: Unpack[Login],
     ) -> Self:
         """Connect, and check or create the indices ``<index>-files`` and so on (see :data:`mapping.PARTS`).
 
-        `me`: who takes leases; see :class:`~py_image_dedup.stores.elastic.lease.Leases`.
+        `me`: who takes leases; see :class:`~py_image_dedup.stores.elastic.lease.Leases`.  `memory`: the file of this
+        machine that remembers what searches found; without it, each is whole.
 
         Raises :class:`StoreUnavailable` when no server can be
         reached, :class:`StoreMismatch` when it is too old, is something else, or its indices of these names are not
@@ -63,7 +69,8 @@ class ElasticStore:
             for part, layout in mapping.PARTS.items():
                 connection.indices.prepare(f"{index}-{part}", layout, create=auto_create_index)
             legacy = index if connection.indices.exists(index) else None
-            return cls(connection, index, origin=origin, legacy_index=legacy, me=me)
+            searches = _opened(memory) if memory else None
+            return cls(connection, index, origin=origin, legacy_index=legacy, me=me, searches=searches)
         except BaseException:
             connection.close()
             raise
@@ -76,9 +83,11 @@ class ElasticStore:
         origin: str,
         legacy_index: str | None = None,
         me: Holder | None = None,
+        searches: Database | None = None,
     ) -> None:
         self.legacy_index = legacy_index
         self._connection = connection
+        self._searches = searches
         self._files, self._contents, self._looks, leases = (f"{index}-{part}" for part in mapping.PARTS)
         self._leases = Leases(connection, leases, me)
         self._origin = origin
@@ -87,6 +96,9 @@ class ElasticStore:
 
     def put(self, records: Collection[Record]) -> None:
         """Write contents and files in bulk, no file before its content."""
+        if self._searches:
+            contents = (record.content for record in records)
+            remembered.written_again(self._searches, [content.hash for content in contents if content is not None])
         at_once(self._put, records)
 
     def _put(self, records: Sequence[Record]) -> None:
@@ -169,14 +181,16 @@ class ElasticStore:
         found = self._connection.get(self._contents, contents, fields=["thumbnail"])
         return {content: mapping.thumbnail_of(document) for content, document in found}
 
-    def signatures(self, contents: Collection[str]) -> tuple[list[str], Signature]:
-        """Return the contents in ascending order, and their signatures; one that has none gets zeros."""
-        hashes = sorted(set(contents))
-        row_of = {content: row for row, content in enumerate(hashes)}
-        found = _rows(len(hashes))
-        for page, values in self._signatures(hashes):
-            found[[row_of[content] for content in page]] = values
-        return hashes, found
+    def signatures(self, contents: Iterable[str]) -> tuple[Hashes, Signature]:
+        """Return the contents in ascending order, and their signatures; those that have none are left out."""
+        wanted = sorted(set(contents))
+        hashes, found = Hashes(), _rows(len(wanted))
+        for page, values in self._signatures(wanted):
+            in_order = sorted(range(len(page)), key=page.__getitem__)
+            found[len(hashes) : len(hashes) + len(page)] = values[in_order]
+            for row in in_order:
+                hashes.append(bytes.fromhex(page[row]))
+        return hashes, found[: len(hashes)]
 
     def similar(
         self,
@@ -189,9 +203,20 @@ class ElasticStore:
         """Yield every pair of different contents among these that is at most `within` apart.
 
         The signatures are read and joined here: that misses nothing, and is faster than asking the server for each.
+        What is found is remembered on this machine, so that the next search compares only what has come since.
         """
-        hashes, signatures = self.signatures(contents)
-        yield from matches(hashes, signatures, within=within, orientations=orientations, progress=progress)
+        if self._searches is None:
+            hashes, signatures = self.signatures(contents)
+            yield from matches(hashes, signatures, within=within, orientations=orientations, progress=progress)
+        else:
+            yield from remembered.similar(
+                self._searches,
+                contents,
+                lambda wanted: self.signatures(content.hex() for content in wanted),
+                within=within,
+                orientations=orientations,
+                progress=progress,
+            )
 
     def near(self, contents: Collection[str], *, within: float, orientations: Collection[Turn] = ()) -> Iterator[Match]:
         """Yield the pairs of one of these contents with any other in the store.
@@ -301,6 +326,20 @@ class ElasticStore:
     def close(self) -> None:
         """Close the connection; everything is written already."""
         self._connection.close()
+        if self._searches is not None:
+            self._searches.close()
+
+
+def _opened(path: str) -> Database | None:
+    """Open the file that remembers searches; None if another run has it, or there can be none."""
+    try:
+        try:
+            return Database.open(path)
+        except StoreMismatch:  # damaged, or of another version: it only saves time
+            os.unlink(path)
+            return Database.open(path)
+    except (OSError, StoreError):
+        return None
 
 
 def _of_ids(contents: Sequence[str]) -> Document:
