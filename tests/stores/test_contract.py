@@ -53,17 +53,23 @@ class StoreFactory:
     params=[
         "sqlite",
         pytest.param("elasticsearch", marks=pytest.mark.elasticsearch),
-        pytest.param("elasticsearch that remembers", marks=pytest.mark.elasticsearch),
+        pytest.param("elasticsearch that remembers, in small pages", marks=pytest.mark.elasticsearch),
     ]
 )
-def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreFactory]:
+def store_factory(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[StoreFactory]:
     if request.param == "sqlite":
         factory = StoreFactory(str(tmp_path / "store.sqlite"))
         yield factory
         factory.close()
         return
     url = request.getfixturevalue("elasticsearch_url")
-    memory = str(tmp_path / "memory.sqlite") if request.param.endswith("remembers") else None
+    memory = None
+    if request.param != "elasticsearch":
+        memory = str(tmp_path / "memory.sqlite")
+        monkeypatch.setattr("py_image_dedup.stores.elastic.store._PAGE", 50)
+        monkeypatch.setattr("py_image_dedup.stores.elastic.connection._PAGE", 70)
     factory = StoreFactory(f"contract-{uuid.uuid4().hex}", url, memory)
     yield factory
     factory.close()

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Self, Unpack
 
-from py_image_dedup import signature
 from py_image_dedup.errors import StoreError, StoreMismatch
 from py_image_dedup.stores.care import Dropped, Inventory, Note, Part
 from py_image_dedup.stores.elastic import mapping
@@ -14,7 +13,6 @@ from py_image_dedup.stores.elastic.connection import Connection, Login, at_once
 from py_image_dedup.stores.elastic.indices import Document, closed_to_writing, flaw_of
 from py_image_dedup.stores.elastic.lease import Leases
 
-_CURRENT: Final = {"term": {"signature_version": signature.VERSION}}
 _RECORDS: Final = tuple(part for part in mapping.PARTS if part != "leases")
 
 
@@ -56,7 +54,7 @@ class ElasticCare:
                 (mapping.decode_path(origin), files)
                 for origin, files in self._connection.values(self._names["files"], "origin")
             ),
-            outdated=count(self._names["contents"], {"bool": {"must_not": _CURRENT}}),
+            outdated=count(self._names["contents"], {"bool": {"must_not": mapping.current()}}),
         )
 
     def migrate(self, note: Note) -> list[str]:
@@ -173,7 +171,7 @@ class ElasticCare:
     def _strip_outdated(self) -> int:
         """Take the signatures of other versions from the contents; the facts are still of use."""
         name = self._names["contents"]
-        outdated = {"bool": {"must_not": _CURRENT, "filter": {"exists": {"field": "signature_bytes"}}}}
+        outdated = {"bool": {"must_not": mapping.current(), "filter": {"exists": {"field": "signature_bytes"}}}}
         stripped = 0
         for page in self._connection.scan(name, outdated):
             self._connection.write(

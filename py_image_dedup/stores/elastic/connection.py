@@ -216,6 +216,11 @@ class Connection:
     ) -> Iterator[list[tuple[str, Document]]]:
         """Yield all documents that match, as of this moment, page by page: ids, and all or only some fields."""
         source = {"includes": list(fields)} if fields else fields is None
+        for hits in self.scan_hits(index, query, source=source):
+            yield [(hit["_id"], hit.get("_source", {})) for hit in hits]
+
+    def scan_hits(self, index: str, query: Document | None = None, **told: Any) -> Iterator[list[Document]]:
+        """Yield all hits, as of this moment, page by page; `told`: what a search is to tell of each."""
         after = None
         with self._translated():
             view = self._client.open_point_in_time(index=self._searchable(index), keep_alive=_KEEP_ALIVE)["id"]
@@ -228,13 +233,13 @@ class Connection:
                         query=query or {"match_all": {}},
                         sort=["_shard_doc"],
                         search_after=after,
-                        source=source,
                         track_total_hits=False,
                         allow_partial_search_results=False,
+                        **told,
                     ).body
                 hits = self._whole(answer)["hits"]["hits"]
                 if hits:
-                    yield [(hit["_id"], hit.get("_source", {})) for hit in hits]
+                    yield hits
                 if len(hits) < _PAGE:
                     return
                 view, after = answer["pit_id"], hits[-1]["sort"]

@@ -154,6 +154,11 @@ def version(layout: Document) -> int:
     return int(layout["mappings"]["_meta"]["version"])
 
 
+def current() -> Document:
+    """Return what asks for contents that have a signature of the current version."""
+    return {"term": {"signature_version": signature.VERSION}}
+
+
 def renewed(part: str, name: str, document: Document) -> Document:
     """Return the document of this id of an older layout, as read back, in the present one.
 
