@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,8 @@ class Journal:
 
         Raises :class:`StateDirectoryError` when it can't be written: then nothing may be acted on.
         """
+        from importlib.metadata import version  # noqa: PLC0415 - a tenth of the start of a run, and most need it not
+
         folder = folder_of_runs(state_directory)
         now = dt.datetime.now(dt.UTC)
         run = f"{now:%Y%m%dT%H%M%S.%f}-{os.getpid()}"
@@ -41,7 +42,7 @@ class Journal:
             except OSError as error:
                 raise unusable(state_directory, error) from None
             journal = cls(path, descriptor)
-            program = importlib.metadata.version("py-image-dedup")
+            program = version("py-image-dedup")
             journal.write("run", {"version": VERSION, "run": run, "program": program, **about})
             return journal
 

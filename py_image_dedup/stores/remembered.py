@@ -24,7 +24,7 @@ Signatures = Callable[[AbstractSet[bytes]], tuple[Sequence[str], Signature]]
 
 
 def similar(
-    database: Database,
+    database: Database | None,
     contents: Collection[str],
     signatures: Signatures,
     *,
@@ -32,11 +32,17 @@ def similar(
     orientations: Collection[Turn] = (),
     progress: Progress | None = None,
 ) -> Iterator[Match]:
-    """Yield what ``Store.similar`` does, by the exact join, and compare only what has come since the last search."""
-    turns = sorted({int(turn) for turn in orientations})
-    remembered = _Remembered(database, f"{signature.KIND} {signature.VERSION} {within!r} {turns}")
+    """Yield what ``Store.similar`` does, by the exact join, and compare only what has come since the last search.
+
+    Without a file, compare everything.
+    """
     search = partial(matches, within=within, orientations=orientations, progress=progress)
     wanted = {bytes.fromhex(content) for content in contents}
+    if database is None:
+        yield from search(*signatures(wanted))
+        return
+    turns = sorted({int(turn) for turn in orientations})
+    remembered = _Remembered(database, f"{signature.KIND} {signature.VERSION} {within!r} {turns}")
     known = remembered.contents()
     added = wanted - known
     outdated = []
@@ -50,9 +56,10 @@ def similar(
     remembered.drop(outdated)
     hashes, rows = signatures(wanted | known)
     newcomers = {content.hex() for content in added} if known else None
+    all_are_wanted = known <= wanted
     for match in search(hashes, rows, new=newcomers):
         remembered.add(match)
-        if known <= wanted or {bytes.fromhex(match.a), bytes.fromhex(match.b)} <= wanted:
+        if all_are_wanted or {bytes.fromhex(match.a), bytes.fromhex(match.b)} <= wanted:
             yield match
     present = {bytes.fromhex(content) for content in hashes}
     remembered.save(added & present, gone=known - present)

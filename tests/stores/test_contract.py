@@ -453,7 +453,7 @@ def test_a_series_of_searches_finds_what_each_alone_would(store_factory: StoreFa
         store = store_factory()
         present |= set(random.choice(len(some), len(some) // 6, replace=False).tolist())
         store.put([some[number] for number in present])
-        if step in {5, 9}:  # a content that is written again may have another signature
+        if step in {5, 9} and not store_factory.memory:  # what is written again may have another signature
             number = min(present)
             vectors[number] = vectors[max(present)]
             content = some[number].content

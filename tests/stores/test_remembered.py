@@ -172,10 +172,9 @@ def open_store(elasticsearch_url: str, tmp_path: Path) -> Iterator[Open]:
     remove_indices(elasticsearch_url, index)
 
 
-@pytest.mark.elasticsearch
-def test_a_server_is_asked_for_no_signature_again(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    some = records(VECTORS)
-    hashes = [one.file.content for one in some]
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many signatures servers are asked for."""
     asked: list[int] = []
     read = ElasticStore._signatures
 
@@ -184,6 +183,13 @@ def test_a_server_is_asked_for_no_signature_again(open_store: Open, monkeypatch:
         return read(self, wanted)
 
     monkeypatch.setattr(ElasticStore, "_signatures", noted)
+    return asked
+
+
+@pytest.mark.elasticsearch
+def test_a_server_is_asked_for_no_signature_again(open_store: Open, asked: list[int]) -> None:
+    some = records(VECTORS)
+    hashes = [one.file.content for one in some]
     store = open_store()
     store.put(some[:3])
     first = pairs(store.similar(hashes[:3], within=0.35))
@@ -216,22 +222,21 @@ def test_what_the_server_lost_and_another_machine_brought_back_is_found(
 
 
 @pytest.mark.elasticsearch
-def test_who_can_have_no_memory_searches_everything(open_store: Open, tmp_path: Path) -> None:
+def test_who_can_have_no_memory_searches_everything(open_store: Open, tmp_path: Path, asked: list[int]) -> None:
     """Another run has the file, or it is damaged, or there can be none: the search is the same."""
     some = records(VECTORS[:3])
     hashes = [one.file.content for one in some]
-    first = open_store()
-    first.put(some)
-    expected = pairs(first.similar(hashes, within=0.35))
-    second = open_store()
-    assert second._searches is None
-    assert pairs(second.similar(hashes, within=0.35)) == expected
-    first.close()
-    (tmp_path / "searches.sqlite").write_bytes(b"not a database" * 1000)
-    third = open_store()
-    assert third._searches is not None
-    assert pairs(third.similar(hashes, within=0.35)) == expected
+    store = open_store()
+    store.put(some)
+    expected = pairs(store.similar(hashes, within=0.35))
+    memory = tmp_path / "searches.sqlite"
+    with closing(Database.open(str(memory))):
+        assert pairs(store.similar(hashes, within=0.35)) == expected
+    assert len(asked) == 2
+    memory.write_bytes(b"not a database" * 1000)
+    for _ in range(2):
+        assert pairs(store.similar(hashes, within=0.35)) == expected
+    assert len(asked) == 3  # it was made anew
     (tmp_path / "file").touch()
-    fourth = open_store("file/searches.sqlite")
-    assert fourth._searches is None
-    assert pairs(fourth.similar(hashes, within=0.35)) == expected
+    assert pairs(open_store("file/searches.sqlite").similar(hashes, within=0.35)) == expected
+    assert len(asked) == 4

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from typing import Self, Unpack
 
@@ -70,8 +70,7 @@ class ElasticStore:
             for part, layout in mapping.PARTS.items():
                 connection.indices.prepare(f"{index}-{part}", layout, create=auto_create_index)
             legacy = index if connection.indices.exists(index) else None
-            searches = _opened(memory) if memory else None
-            return cls(connection, index, origin=origin, legacy_index=legacy, me=me, searches=searches)
+            return cls(connection, index, origin=origin, legacy_index=legacy, me=me, memory=memory)
         except BaseException:
             connection.close()
             raise
@@ -84,11 +83,11 @@ class ElasticStore:
         origin: str,
         legacy_index: str | None = None,
         me: Holder | None = None,
-        searches: Database | None = None,
+        memory: str | None = None,
     ) -> None:
         self.legacy_index = legacy_index
         self._connection = connection
-        self._searches = searches
+        self._memory = memory
         self._files, self._contents, self._looks, leases = (f"{index}-{part}" for part in mapping.PARTS)
         self._leases = Leases(connection, leases, me)
         self._origin = origin
@@ -97,9 +96,6 @@ class ElasticStore:
 
     def put(self, records: Collection[Record]) -> None:
         """Write contents and files in bulk, no file before its content."""
-        if self._searches:
-            contents = (record.content for record in records)
-            remembered.written_again(self._searches, [content.hash for content in contents if content is not None])
         at_once(self._put, records)
 
     def _put(self, records: Sequence[Record]) -> None:
@@ -211,12 +207,9 @@ class ElasticStore:
         The signatures are read and joined here: that misses nothing, and is faster than asking the server for each.
         What is found is remembered on this machine, so that the next search compares only what has come since.
         """
-        if self._searches is None:
-            hashes, signatures = self.signatures(contents)
-            yield from matches(hashes, signatures, within=within, orientations=orientations, progress=progress)
-        else:
+        with _opened(self._memory) as memory:
             yield from remembered.similar(
-                self._searches,
+                memory,
                 contents,
                 lambda wanted: self.signatures(content.hex() for content in wanted),
                 within=within,
@@ -341,20 +334,26 @@ class ElasticStore:
     def close(self) -> None:
         """Close the connection; everything is written already."""
         self._connection.close()
-        if self._searches is not None:
-            self._searches.close()
 
 
-def _opened(path: str) -> Database | None:
-    """Open the file that remembers searches; None if another run has it, or there can be none."""
+@contextmanager
+def _opened(memory: str | None) -> Iterator[Database | None]:
+    """Have the file that remembers searches; None if another process has it now, or there can be none."""
+    file = None
+    if memory is not None:
+        with suppress(OSError, StoreError):
+            try:
+                file = Database.open(memory)
+            except StoreMismatch:  # damaged, or of another version: it only saves time
+                for end in ("-wal", "-shm", ""):
+                    with suppress(FileNotFoundError):
+                        os.unlink(memory + end)
+                file = Database.open(memory)
     try:
-        try:
-            return Database.open(path)
-        except StoreMismatch:  # damaged, or of another version: it only saves time
-            os.unlink(path)
-            return Database.open(path)
-    except (OSError, StoreError):
-        return None
+        yield file
+    finally:
+        if file is not None:
+            file.close()
 
 
 def _values(*fields: str) -> Document:
