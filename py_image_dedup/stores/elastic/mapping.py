@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from dataclasses import fields
 from typing import Any, Final
 
@@ -167,7 +167,7 @@ def renewed(part: str, name: str, document: Document) -> Document:
     if part != "contents":
         return document
     document = without_vector(document) | {"sha256": _sha256(name)}
-    vector = b64decode(document.get("signature_bytes", ""))
+    vector = a2b_base64(document.get("signature_bytes", ""))
     return document | ({"signature": vector.hex()} if any(vector) else {})
 
 
@@ -213,8 +213,8 @@ def content_document(content: Content) -> Document:
         "sha256": _sha256(content.hash),
         **{name: getattr(content.facts, name) for name in FACTS},
         **vector,
-        "thumbnail": b64encode(content.thumbnail.tobytes()).decode(),
-        "signature_bytes": b64encode(content.signature.tobytes()).decode(),
+        "thumbnail": _base64(content.thumbnail.tobytes()),
+        "signature_bytes": _base64(content.signature.tobytes()),
         "signature_version": signature.VERSION,
     }
 
@@ -222,22 +222,26 @@ def content_document(content: Content) -> Document:
 def told(hit: Document) -> tuple[str, Document]:
     """Return the content that a hit with doc values is of, and what they tell."""
     values = {name: value for name, (value,) in hit["fields"].items()}
-    return b64decode(values.pop("sha256")).hex(), values
+    return a2b_base64(values.pop("sha256")).hex(), values
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()
 
 
 def _sha256(content: str) -> str:
-    return b64encode(bytes.fromhex(content)).decode()
+    return _base64(bytes.fromhex(content))
 
 
 def content_of(content: str, document: Document) -> Content:
     """Return the content that a document tells of."""
-    vector = np.frombuffer(b64decode(document["signature_bytes"]), np.int8)
+    vector = np.frombuffer(a2b_base64(document["signature_bytes"]), np.int8)
     return Content(content, facts_of(document), thumbnail_of(document), vector)
 
 
 def thumbnail_of(document: Document) -> Thumbnail:
     """Return the thumbnail in a content's document."""
-    thumbnail = np.frombuffer(b64decode(document["thumbnail"]), np.uint8)
+    thumbnail = np.frombuffer(a2b_base64(document["thumbnail"]), np.uint8)
     side = int(len(thumbnail) ** 0.5)
     return thumbnail.reshape(side, side)
 
@@ -249,7 +253,7 @@ def facts_of(document: Document) -> Facts:
 
 def signatures_of(encoded: list[str]) -> npt.NDArray[np.int8]:
     """Return signatures, shape (n, 648), from base64."""
-    return np.frombuffer(b"".join(map(b64decode, encoded)), np.int8).reshape(-1, signature.LENGTH)
+    return np.frombuffer(b"".join(map(a2b_base64, encoded)), np.int8).reshape(-1, signature.LENGTH)
 
 
 # JSON can't carry the lone surrogates U+DC80..U+DCFF that stand for odd bytes in a path.  Private-use characters
