@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,24 @@ def test_two_machines_that_begin_at_once_move_each_file_once(boot: Boot, album: 
     assert sum(run.counts["moved"] for run in ended if run.json) == 6
     assert tree(album, target) == after(before, *ended)
     assert len(tree(album)) == 6
+
+
+@pytest.mark.elasticsearch
+def test_a_machine_remembers_what_it_compared(boot: Boot, album: Path) -> None:
+    """Beside its database; what has come since is found, and another machine finds the same without that memory."""
+    nas = boot("nas", "nas")
+    first = nas.run("deduplicate", album)
+    (memory,) = nas.home.rglob("searches-*.sqlite")
+    with closing(sqlite3.connect(memory)) as database:
+        ((contents,),) = database.execute("SELECT count(*) FROM searched")
+        ((matches,),) = database.execute("SELECT count(*) FROM matches")
+    assert contents == len({path.read_bytes() for path in album.iterdir()})
+    assert matches >= len(first.groups()) == 6
+    assert nas.run("deduplicate", album).groups() == first.groups()
+    fill(album, range(6, 8))
+    later = nas.run("deduplicate", album).groups()
+    assert len(later) == 8
+    assert boot("other", "nas").run("deduplicate", album).groups() == later
 
 
 @pytest.mark.elasticsearch
