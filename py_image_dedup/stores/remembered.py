@@ -45,15 +45,13 @@ def similar(
     remembered = _Remembered(database, f"{signature.KIND} {signature.VERSION} {within!r} {turns}")
     known = remembered.contents()
     added = wanted - known
-    outdated = []
     for a, b, match in remembered.matches():
         if a in added or b in added:
-            outdated.append((a, b))  # a content that was written again, or of a search that was broken off
+            remembered.drop(a, b)  # a content that was written again, or of a search that was broken off
         elif a in wanted and b in wanted:
             yield match
     if not added:
         return
-    remembered.drop(outdated)
     hashes, rows = signatures(wanted | known)
     newcomers = {content.hex() for content in added} if known else None
     all_are_wanted = known <= wanted
@@ -73,6 +71,7 @@ class _Remembered:
 
     def __init__(self, database: Database, what: str) -> None:
         self._database = database
+        self._outdated: list[tuple[bytes, bytes]] = []
         self._new: list[Row] = []
         self._added = 0
         with database.turn() as connection, connection:
@@ -101,10 +100,11 @@ class _Remembered:
                 return
             after = rows[-1][:2]
 
-    def drop(self, outdated: Collection[tuple[bytes, bytes]]) -> None:
-        """Forget matches."""
-        with self._database.turn() as connection, connection:
-            connection.executemany("DELETE FROM matches WHERE a = ? AND b = ?", outdated)
+    def drop(self, a: bytes, b: bytes) -> None:
+        """Forget a match."""
+        self._outdated.append((a, b))
+        if len(self._outdated) >= _PAGE:
+            self._write()
 
     def add(self, match: Match) -> None:
         """Write a match that was found now; it counts once both its contents are said to be complete."""
@@ -113,10 +113,12 @@ class _Remembered:
             self._write()
 
     def _write(self) -> None:
+        outdated, self._outdated = self._outdated, []
         new, self._new = self._new, []
         self._added += len(new)
-        if self._added <= _MOST:
-            with self._database.turn() as connection, connection:
+        with self._database.turn() as connection, connection:
+            connection.executemany("DELETE FROM matches WHERE a = ? AND b = ?", outdated)
+            if self._added <= _MOST:
                 connection.executemany("INSERT OR REPLACE INTO matches (a, b, distance, turn) VALUES (?, ?, ?, ?)", new)
 
     def save(self, complete: Collection[bytes], *, gone: Collection[bytes]) -> None:
