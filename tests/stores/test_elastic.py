@@ -476,8 +476,7 @@ ELASTIC = {"X-elastic-product": "Elasticsearch", "Content-Type": "application/js
 
 @contextmanager
 def stub(status: int, body: object, headers: dict[str, str]) -> Iterator[str]:
-    """Give the URL of a server that has one answer to everything."""
-    answer = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    """Give the URL of a server that has one answer to everything: `body`, as it is then."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -487,6 +486,7 @@ def stub(status: int, body: object, headers: dict[str, str]) -> Iterator[str]:
             self._answer()
 
         def _answer(self) -> None:
+            answer = body.encode() if isinstance(body, str) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -585,14 +585,23 @@ def test_a_bad_certificate_file_is_named(tmp_path: Path, ca: str) -> None:
 
 
 @pytest.mark.parametrize("successful", [0, 1])
-def test_what_was_written_last_is_never_hidden_in_silence(successful: int) -> None:
-    """While nobody leads a shard the server refreshes nothing, and calls that no failure."""
-    refreshed = {"_shards": {"total": 2, "successful": successful, "failed": successful}}  # 1: a copy failed
-    with stub(200, {"version": {"number": "9.5.0"}} | refreshed, ELASTIC) as url:
+def test_what_was_written_last_is_never_hidden_in_silence(successful: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody leads a shard the server refreshes nothing, and calls that no failure; soon it may do better."""
+    failed = [{"index": "images-files", "shard": 0, "reason": {"type": "gone", "reason": "its node went"}}]
+    shards = {"total": 2, "successful": successful, "failed": successful, "failures": failed[:successful]}
+    pauses: list[float] = []
+    monkeypatch.setattr("py_image_dedup.stores.elastic.indices.time.sleep", pauses.append)
+    with stub(200, {"version": {"number": "9.5.0"}, "_shards": shards}, ELASTIC) as url:
         asked = Connection.open([url])
         asked._unseen.add("images-files")
-        with pytest.raises(StoreUnavailable, match="can't show what was last written to images-files"):
+        said = r"can't show what was last written to images-files" + successful * r" \(its node went\)"
+        with pytest.raises(StoreUnavailable, match=said):
             asked.count("images-files", {"match_all": {}})
+        assert 3 < sum(pauses) < 10
+        monkeypatch.setattr(
+            "py_image_dedup.stores.elastic.indices.time.sleep", lambda _: shards.update({"successful": 2, "failed": 0})
+        )
+        asked.indices.refresh("images-files")
         asked.close()
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any, Final
 
 from elasticsearch import ApiError, AuthorizationException, BadRequestError, Elasticsearch
 
 from py_image_dedup.errors import StoreMismatch
-from py_image_dedup.stores.elastic.failures import Failures
+from py_image_dedup.stores.elastic.failures import Failures, reason_of
 
 Document = dict[str, Any]
 
 _OPTIONAL: Final = ("dense_vector.hnsw_enable_early_termination", "mapping.exclude_source_vectors")
 """Settings that not every version 9 knows; one that does not know them does as they say."""
+_PAUSES: Final = (0.2, 1, 3)  # seconds before a server is asked again for what it could not do
 _SIZE: Final = ("number_of_shards", "number_of_replicas")
 _UNKNOWN: Final = "unknown (the login may not ask)"
 
@@ -47,16 +49,22 @@ class Indices:
 
     def refresh(self, *names: str, needed: bool = True) -> None:
         """Make what anybody wrote visible to searches; if not `needed`, who may only read sees what is a second old."""
-        with self._translated():
-            try:
-                answer = self._client.indices.refresh(index=names, ignore_unavailable=not needed).body
-            except AuthorizationException:
-                if needed:
-                    raise
+        for pause in (*_PAUSES, None):
+            with self._translated():
+                try:
+                    shards = self._client.indices.refresh(index=names, ignore_unavailable=not needed)["_shards"]
+                except AuthorizationException:
+                    if needed:
+                        raise
+                    return
+            # A shard that nobody leads, as far as this node knows, is passed over in silence: what was last written may
+            # be hidden then.  A node may take a moment to hear of an index that another one has just made.
+            if shards["successful"] and not shards["failed"]:
                 return
-        # A shard that nobody leads at the moment is passed over in silence: what was last written may be hidden then.
-        if answer["_shards"]["failed"] or not answer["_shards"]["successful"]:
-            raise self._failures.failed(503, f"can't show what was last written to {', '.join(names)}")
+            if pause is None:
+                why = "".join(f" ({reason_of(one['reason'])})" for one in shards.get("failures", [])[:1])
+                raise self._failures.failed(503, f"can't show what was last written to {', '.join(names)}{why}")
+            time.sleep(pause)
 
     def find(self, name: str) -> dict[str, Document]:
         """Return what there is under a name, be it an alias or an index: index by index, what it is like."""
