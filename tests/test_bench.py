@@ -274,8 +274,8 @@ def test_the_elasticsearch_benchmark_finds_all(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "elastic.json").read_text())["rows"]
     assert [row["asked"] for row in rows] == [
-        *("load", "files", "near", "near", "all"),
-        *("load", "files", "graph", "near", "near", "all"),
+        *("load", "files", "near", "near", "all", "new"),
+        *("load", "files", "graph", "near", "near", "all", "new"),
     ]
     assert all(row["recall"] == 1 and row["true pairs"] > 0 for row in rows if "recall" in row)
     assert all(row["server CPU s"] >= 0 for row in rows)
