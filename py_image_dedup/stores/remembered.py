@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from functools import partial
 from typing import Final
 
 from py_image_dedup import signature
+from py_image_dedup.errors import StoreError, StoreMismatch
 from py_image_dedup.model import Match, Turn
 from py_image_dedup.signature import Signature
 from py_image_dedup.stores.database import Database
@@ -135,9 +139,20 @@ class _Remembered:
             )
 
 
-def written_again(database: Database, contents: Collection[str]) -> None:
+def opened(path: str | None) -> AbstractContextManager[Database | None]:
+    """Have a file for nothing but this; None if another process has it now, or there can be none."""
+    if path is not None:
+        with suppress(OSError, StoreError):
+            try:
+                return closing(Database.open(path))
+            except StoreMismatch:  # damaged, or of another version: it only saves time
+                for end in ("-wal", "-shm", ""):
+                    with suppress(FileNotFoundError):
+                        os.unlink(path + end)
+                return closing(Database.open(path))
+    return nullcontext()
+
+
+def written_again(connection: sqlite3.Connection, contents: Collection[str]) -> None:
     """Forget that these contents were searched: their signatures may be others now."""
-    with database.turn() as connection, connection:
-        connection.executemany(
-            "DELETE FROM searched WHERE content = ?", ((bytes.fromhex(content),) for content in contents)
-        )
+    connection.executemany("DELETE FROM searched WHERE content = ?", ((bytes.fromhex(one),) for one in contents))

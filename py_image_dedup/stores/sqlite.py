@@ -48,8 +48,8 @@ class SqliteStore:
     def put(self, records: Collection[Record]) -> None:
         """Write contents and files in one transaction."""
         contents = [record.content for record in records if record.content is not None]
-        remembered.written_again(self._file, [content.hash for content in contents])
         with self._file.turn() as database, database:
+            remembered.written_again(database, [content.hash for content in contents])
             database.executemany(
                 f"INSERT OR REPLACE INTO contents (hash, {_FACTS_COLUMNS}, thumbnail) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -31,15 +31,14 @@ class SqliteCare:
 
     def inventory(self) -> Inventory:
         """Count what is there."""
-        with self._file.turn():
-            ((health,),) = self._ask("PRAGMA quick_check(1)")
-            rows = {table: self._ask(f"SELECT count(*) FROM {table}")[0][0] for table in _TABLES}
-            origins = self._ask("SELECT origin, count(*) FROM files GROUP BY origin ORDER BY origin")
-            ((outdated,),) = self._ask(
-                "SELECT count(*) FROM contents WHERE hash NOT IN "
-                "(SELECT content FROM signatures WHERE kind = ? AND version = ?)",
-                (signature.KIND, signature.VERSION),
-            )
+        ((health,),) = self._ask("PRAGMA quick_check(1)")
+        rows = {table: self._ask(f"SELECT count(*) FROM {table}")[0][0] for table in _TABLES}
+        origins = self._ask("SELECT origin, count(*) FROM files GROUP BY origin ORDER BY origin")
+        ((outdated,),) = self._ask(
+            "SELECT count(*) FROM contents WHERE hash NOT IN "
+            "(SELECT content FROM signatures WHERE kind = ? AND version = ?)",
+            (signature.KIND, signature.VERSION),
+        )
         size = sum(
             os.path.getsize(self._file.path + end) for end in ("", "-wal") if os.path.exists(self._file.path + end)
         )

@@ -101,7 +101,8 @@ def test_no_history_of_searches_hides_a_pair(steps: list[tuple[object, ...]]) ->
                     case ("back", set() as numbers):
                         contents.lost -= {CONTENTS[number] for number in numbers}
                     case ("written", int() as number, int() as vector):
-                        remembered.written_again(database, [CONTENTS[number]])
+                        with database.turn() as connection, connection:
+                            remembered.written_again(connection, [CONTENTS[number]])
                         contents.vector[CONTENTS[number]] = VECTORS[vector]
 
 

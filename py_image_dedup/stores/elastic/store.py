@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import heapq
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Self, Unpack
 
 import numpy as np
 
 from py_image_dedup import signature
-from py_image_dedup.errors import StoreError, StoreMismatch
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.signature import Signature, turned
 from py_image_dedup.stores import remembered
-from py_image_dedup.stores.database import Database
 from py_image_dedup.stores.elastic import mapping
 from py_image_dedup.stores.elastic.connection import Connection, Login, at_once, parts
 from py_image_dedup.stores.elastic.indices import Document
@@ -183,7 +180,7 @@ class ElasticStore:
         hashes = sorted(set(contents))
         row_of = {content: row for row, content in enumerate(hashes)}
         found, there = _rows(len(hashes)), np.zeros(len(hashes), np.bool_)
-        for page, values in self._signatures(hashes):
+        for page, values in self._signatures(row_of.keys()):
             rows = [row_of[content] for content in page]
             found[rows], there[rows] = values, True
         if there.all():
@@ -205,9 +202,10 @@ class ElasticStore:
         """Yield every pair of different contents among these that is at most `within` apart.
 
         The signatures are read and joined here: that misses nothing, and is faster than asking the server for each.
-        What is found is remembered on this machine, so that the next search compares only what has come since.
+        What is found is remembered on this machine, so that the next search compares only what has come since.  What
+        is written again is not compared again: the same bytes have the same signature of this version.
         """
-        with _opened(self._memory) as memory:
+        with remembered.opened(self._memory) as memory:
             yield from remembered.similar(
                 memory,
                 contents,
@@ -242,7 +240,7 @@ class ElasticStore:
             if indices.change(self._contents, mapping.GRAPH, mapping.GRAPH_SETTINGS, unless=mapping.HAS_GRAPH):
                 indices.rewrite(self._contents)
 
-    def _signatures(self, contents: Sequence[str]) -> Iterator[tuple[list[str], Signature]]:
+    def _signatures(self, contents: Collection[str]) -> Iterator[tuple[list[str], Signature]]:
         """Read the signatures of the current version page by page: hashes, and as many rows."""
         for page in self._told(contents, mapping.current(), ["signature_bytes"]):
             yield (
@@ -334,26 +332,6 @@ class ElasticStore:
     def close(self) -> None:
         """Close the connection; everything is written already."""
         self._connection.close()
-
-
-@contextmanager
-def _opened(memory: str | None) -> Iterator[Database | None]:
-    """Have the file that remembers searches; None if another process has it now, or there can be none."""
-    file = None
-    if memory is not None:
-        with suppress(OSError, StoreError):
-            try:
-                file = Database.open(memory)
-            except StoreMismatch:  # damaged, or of another version: it only saves time
-                for end in ("-wal", "-shm", ""):
-                    with suppress(FileNotFoundError):
-                        os.unlink(memory + end)
-                file = Database.open(memory)
-    try:
-        yield file
-    finally:
-        if file is not None:
-            file.close()
 
 
 def _values(*fields: str) -> Document:
