@@ -333,9 +333,9 @@ def test_a_migration_that_broke_off_is_taken_up_again(
 
     dead = threading.Event()
 
-    def write_some(self: Connection, index: str, actions: Any) -> None:
+    def write_some(self: Connection, index: str, documents: Any) -> None:
         if not dead.is_set():
-            write(self, index, actions)
+            write(self, index, documents)
         if dead.is_set() or index.endswith("-contents-000002"):
             dead.set()
             raise Killed
@@ -353,17 +353,17 @@ def test_a_migration_that_broke_off_is_taken_up_again(
         with pytest.raises(StoreMismatch, match="index migrate"):
             newer.store()
     written: list[str] = []
-    monkeypatch.setattr(Connection, "write", lambda self, index, actions: write(self, index, noted(actions, written)))
+    monkeypatch.setattr(Connection, "write", lambda self, index, some: write(self, index, noted(some, written)))
     assert newer.care().migrate(silent) == [f"{newer.where}-contents"]
     assert len(written) == {"write": 2, "replace": 0, "count": 4}[where]  # what was copied is not copied again
     assert newer.care().inventory().parts[1].documents == 4
     assert newer.store().content(digest("/a/2")) is not None
 
 
-def noted(actions: Any, ids: list[str]) -> Iterator[Any]:
-    for action in actions:
-        ids.append(action["_id"])
-        yield action
+def noted(documents: Any, ids: list[str]) -> Iterator[Any]:
+    for name, document in documents:
+        ids.append(name)
+        yield name, document
 
 
 def test_a_copy_of_an_index_that_was_written_to_meanwhile_is_thrown_away(newer: Place) -> None:
@@ -381,8 +381,8 @@ def test_a_copy_that_is_not_whole_does_not_take_over(newer: Place, monkeypatch: 
     """If the counts differ the old index stays."""
     write = Connection.write
 
-    def write_less(self: Connection, index: str, actions: Any) -> None:
-        write(self, index, list(actions)[1:] if index.endswith("-contents-000002") else actions)
+    def write_less(self: Connection, index: str, documents: Any) -> None:
+        write(self, index, list(documents)[1:] if index.endswith("-contents-000002") else documents)
 
     before = names(newer)
     with monkeypatch.context() as lossy:

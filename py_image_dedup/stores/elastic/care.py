@@ -135,7 +135,7 @@ class ElasticCare:
             ids = {one for one, _ in some}
             wanted = self._connection.missing(new, ids) if begun else ids
             copies = ((one, mapping.renewed(part, one, document)) for one, document in some if one in wanted)
-            self._connection.write(new, ({"_id": one, "_source": document} for one, document in copies))
+            self._connection.write(new, copies)
 
         for page in self._connection.scan(old):
             at_once(copy, page)
@@ -164,7 +164,7 @@ class ElasticCare:
     def _drop(self, name: str, pages: Iterator[list[str]]) -> int:
         dropped = 0
         for ids in pages:
-            self._connection.write(name, ({"_op_type": "delete", "_id": one} for one in ids))
+            self._connection.delete(name, ids)
             dropped += len(ids)
         return dropped
 
@@ -174,9 +174,7 @@ class ElasticCare:
         outdated = {"bool": {"must_not": mapping.current(), "filter": {"exists": {"field": "signature_bytes"}}}}
         stripped = 0
         for page in self._connection.scan(name, outdated):
-            self._connection.write(
-                name, ({"_id": content, "_source": mapping.without_signature(document)} for content, document in page)
-            )
+            self._connection.write(name, ((content, mapping.without_signature(document)) for content, document in page))
             stripped += len(page)
         return stripped
 

@@ -113,8 +113,16 @@ class Connection:
             if int(version.split(".")[0]) < OLDEST:
                 raise StoreMismatch(f"{self._failures.too_old()}: it is {version}; upgrade it")
 
-    def write(self, index: str, actions: Iterable[Document]) -> None:
-        """Send bulk actions (``_id`` and ``_source``, or ``_op_type`` delete); one that is refused is an error."""
+    def write(self, index: str, documents: Iterable[tuple[str, Document]]) -> None:
+        """Write documents by id, in bulk; one that is refused is an error."""
+        self._send(index, (({"index": {"_id": name}}, document) for name, document in documents))
+
+    def delete(self, index: str, ids: Iterable[str]) -> None:
+        """Delete documents by id, in bulk; those that are not there are no error."""
+        self._send(index, (({"delete": {"_id": name}}, None) for name in ids))
+
+    def _send(self, index: str, actions: Iterable[Any]) -> None:
+        """Send bulk actions: of each the line that says what to do, and the document to write or None."""
         with self._written(index), self._translated():
             answers = streaming_bulk(
                 self._client,
@@ -123,6 +131,7 @@ class Connection:
                 require_alias=index in self.indices.aliases,  # what was deleted is not made anew, without a mapping
                 chunk_size=_BULK_DOCUMENTS,
                 max_chunk_bytes=_BULK_BYTES,
+                expand_action_callback=_as_it_is,
                 raise_on_error=False,
                 max_retries=5,  # of what the server was too busy for, and only that
                 initial_backoff=0.5,
@@ -302,6 +311,11 @@ class Connection:
                 self.indices.refresh(index)
                 self._unseen.discard(index)
         return index
+
+
+def _as_it_is(action: Any) -> Any:
+    """Return an action in two parts already; taking it apart takes the helper a sixth of the client's time."""
+    return action
 
 
 def at_once(write: Callable[[list[Item]], None], whole: Iterable[Item]) -> None:

@@ -98,16 +98,11 @@ class ElasticStore:
     def _put(self, records: Sequence[Record]) -> None:
         contents = (record.content for record in records if record.content is not None)
         self._connection.write(
-            self._contents,
-            ({"_id": content.hash, "_source": mapping.content_document(content)} for content in contents),
+            self._contents, ((content.hash, mapping.content_document(content)) for content in contents)
         )
         files = (record.file for record in records)
         self._connection.write(
-            self._files,
-            (
-                {"_id": mapping.file_id(file.origin, file.path), "_source": mapping.file_document(file)}
-                for file in files
-            ),
+            self._files, ((mapping.file_id(file.origin, file.path), mapping.file_document(file)) for file in files)
         )
 
     def known(self, paths: Collection[str]) -> dict[str, File]:
@@ -149,9 +144,7 @@ class ElasticStore:
 
     def remove(self, paths: Collection[str]) -> None:
         """Forget these files; their contents stay."""
-        self._connection.write(
-            self._files, ({"_op_type": "delete", "_id": mapping.file_id(self._origin, path)} for path in paths)
-        )
+        self._connection.delete(self._files, (mapping.file_id(self._origin, path) for path in paths))
 
     def has_content(self, content: str) -> bool:
         """Tell whether this content is known with a signature of the current version."""
@@ -304,9 +297,7 @@ class ElasticStore:
 
     def put_looks(self, looks: Collection[Look]) -> None:
         """Remember what looking at pairs of contents showed."""
-        self._connection.write(
-            self._looks, ({"_id": mapping.look_id(look.a, look.b), "_source": asdict(look)} for look in looks)
-        )
+        self._connection.write(self._looks, ((mapping.look_id(look.a, look.b), asdict(look)) for look in looks))
 
     def lease(self, note: Callable[[str], None]) -> AbstractContextManager[Lease]:
         """Hold the right to work on the files of this origin; see :mod:`~py_image_dedup.stores.elastic.lease`."""
