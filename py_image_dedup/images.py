@@ -192,9 +192,10 @@ def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.ui
     """Scale to `side`: lightness, and the two chromas by cells, which take a fraction of the time of full colour."""
     whole = image if image.mode == "YCbCr" else _shrink(image, side, "RGB").convert("YCbCr")
     cells = (-(-side[0] // CELL), -(-side[1] // CELL))
-    wanted = ((side, Image.Resampling.BILINEAR), (cells, Image.Resampling.BOX), (cells, Image.Resampling.BOX))
-    # One channel after the other: those of a large picture at a time take as much memory as the picture.
-    return [np.asarray(whole.getchannel(band).resize(size, how)) for band, (size, how) in enumerate(wanted)]
+    # All bands at once and whole steps first: a third of the time of scaling each, and the same but for a level.
+    small = whole.resize(cells, Image.Resampling.BILINEAR, reducing_gap=1.0)
+    luma = whole.getchannel(0).resize(side, Image.Resampling.BILINEAR)
+    return [np.asarray(layer) for layer in (luma, small.getchannel(1), small.getchannel(2))]
 
 
 def turned(pixels: npt.NDArray[Scalar], turn: Turn) -> npt.NDArray[Scalar]:
@@ -290,7 +291,11 @@ def _decode(image: Image.Image) -> Picture:
 
 
 def _reduce(image: Image.Image, mode: str, size: tuple[int, int]) -> None:
-    """Let a JPEG be decoded at the smallest scale that is no smaller than `size`; of others the whole is decoded."""
+    """Let a JPEG be decoded at the smallest scale that is no smaller than `size`; of others the whole is decoded.
+
+    So it is of a JPEG 2000, too: what it holds at half and a quarter of its size is so much shifted and aliased that a
+    copy would lie .03 to .14 away.
+    """
     if image.format in _JPEG:
         image.draft(mode, size)
 

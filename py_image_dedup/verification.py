@@ -18,7 +18,7 @@ import numpy.typing as npt
 from py_image_dedup import lettering
 from py_image_dedup.model import CELL, View
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Raised when verdicts may change; remembered looks of another version are worth nothing."""
 FIRST_SIDE: Final = 768
 """Long side in pixels at which two pictures are compared first."""
