@@ -31,7 +31,7 @@ _FILE: Final = [field.name for field in fields(File)]
 _UNSEARCHED: Final = {"type": "keyword", "index": False, "doc_values": False}
 
 
-def _told(kind: str) -> Document:
+def _unindexed(kind: str) -> Document:
     """Return the mapping of what no search of ours asks for; searches of others look through all its values.
 
     To index these fields, too, would cost the server a tenth of its time in loading.
@@ -48,8 +48,8 @@ FILES: Final[Document] = {
         "properties": {
             "origin": {"type": "keyword"},
             "path": {"type": "keyword"},
-            "size": _told("long"),
-            "mtime_ns": _told("long"),
+            "size": _unindexed("long"),
+            "mtime_ns": _unindexed("long"),
             "content": {"type": "keyword"},
             "problem": _UNSEARCHED,
             "reader": _UNSEARCHED,
@@ -75,13 +75,13 @@ CONTENTS: Final[Document] = {
         "_meta": META | {"version": 2},
         "properties": {
             "sha256": {"type": "binary", "doc_values": True},
-            "format": _told("keyword"),
-            "width": _told("integer"),
-            "height": _told("integer"),
-            "frames": _told("integer"),
-            "exif_count": _told("integer"),
-            "taken": _told("keyword"),
-            "grey": _told("boolean"),
+            "format": _unindexed("keyword"),
+            "width": _unindexed("integer"),
+            "height": _unindexed("integer"),
+            "frames": _unindexed("integer"),
+            "exif_count": _unindexed("integer"),
+            "taken": _unindexed("keyword"),
+            "grey": _unindexed("boolean"),
             "thumbnail": {"type": "binary"},
             # For searching only.
             "signature": {
@@ -124,8 +124,8 @@ LOOKS: Final[Document] = {
             "a": {"type": "keyword"},
             "b": {"type": "keyword"},
             "version": {"type": "integer"},
-            "structure": _told("double"),
-            "colour": _told("double"),
+            "structure": _unindexed("double"),
+            "colour": _unindexed("double"),
             "duplicate": {"type": "boolean"},
         },
     },
@@ -141,7 +141,7 @@ LEASES: Final[Document] = {
             "origin": {"type": "keyword"},
             "token": _UNSEARCHED,
             "host": _UNSEARCHED,
-            "pid": _told("long"),
+            "pid": _unindexed("long"),
             "since": _UNSEARCHED,
             "machine": _UNSEARCHED,
             "started": _UNSEARCHED,
