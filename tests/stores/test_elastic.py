@@ -136,6 +136,30 @@ def test_makes_no_index_unless_it_may(client: Elasticsearch, index: str, open_st
 
 
 @needs_server
+def test_a_node_that_has_not_heard_of_a_new_index_is_asked_again(
+    index: str, open_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one node has made another may not know for a moment; that is no index that nobody may make."""
+    find = Indices.find
+    asked: list[str] = []
+    pauses: list[float] = []
+
+    def late(self: Indices, name: str) -> dict[str, Any]:
+        asked.append(name)
+        return find(self, name) if asked.count(name) > heard_of_after else {}
+
+    monkeypatch.setattr(Indices, "find", late)
+    monkeypatch.setattr("py_image_dedup.stores.elastic.indices.time.sleep", pauses.append)
+    heard_of_after = 3
+    assert open_store().status().contents == 0
+    assert len(pauses) == 2 * len(mapping.PARTS)
+    heard_of_after, pauses[:] = 100, []
+    with pytest.raises(StoreUnavailable, match=f"the index {index}-files was made, but can't be found"):
+        open_store()
+    assert 3 < sum(pauses) < 10
+
+
+@needs_server
 def test_two_may_make_the_indices_at_once(open_store: Open) -> None:
     stores: list[ElasticStore] = []
     threads = [threading.Thread(target=lambda: stores.append(open_store())) for _ in range(4)]

@@ -34,7 +34,7 @@ class Indices:
         found = self.find(name)
         if not found and create:
             self.create(f"{name}-000001", layout, alias=name)
-            found = self.find(name)
+            found = self._made(name)
         if not found:
             raise StoreMismatch(
                 f"the index {name} does not exist, and elasticsearch.auto_create_index is off: switch it on, or "
@@ -70,6 +70,15 @@ class Indices:
         """Return what there is under a name, be it an alias or an index: index by index, what it is like."""
         with self._translated():
             return dict(self._client.indices.get(index=name, ignore_unavailable=True).body)
+
+    def _made(self, name: str) -> dict[str, Document]:
+        """Find what has been made just now: a node may take a moment to hear of what another one did."""
+        for pause in (*_PAUSES, None):
+            if found := self.find(name):
+                return found
+            if pause is not None:
+                time.sleep(pause)
+        raise self._failures.failed(503, f"the index {name} was made, but can't be found")
 
     def exists(self, name: str) -> bool:
         """Tell whether there is an index or alias of this name, as far as we may know."""
