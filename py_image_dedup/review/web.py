@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import flask
@@ -96,7 +97,7 @@ class Server:
             ) from None
         self.port: int = listening.getsockname()[1]
         self._open: dict[int, Any] = {}
-        self._server = create_server(
+        self._server: Any = create_server(
             app,
             map=self._open,
             sockets=[listening],
@@ -109,8 +110,27 @@ class Server:
         )
 
     def run(self) -> None:
-        """Serve until interrupted."""
-        self._server.run()
+        """Serve until interrupted.
+
+        In a thread of its own: what interrupts this one can't leave a connection half accepted or half closed.
+        """
+        left: dict[int, Any] = {}
+
+        def stop() -> None:
+            """End the loop, which goes on while anything is open; called by it."""
+            left.update(self._open)
+            self._open.clear()
+
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                serving = pool.submit(self._server.run)
+                try:
+                    serving.result()
+                finally:
+                    self._server.trigger.pull_trigger(stop)
+        finally:
+            self._server.task_dispatcher.shutdown()
+            self._open.update(left)
 
     def close(self) -> None:
         """Listen no longer."""
