@@ -192,7 +192,8 @@ def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.ui
     """Scale to `side`: lightness, and the two chromas by cells, which take a fraction of the time of full colour."""
     whole = image if image.mode == "YCbCr" else _shrink(image, side, "RGB").convert("YCbCr")
     cells = (-(-side[0] // CELL), -(-side[1] // CELL))
-    # All bands at once and whole steps first: a third of the time of scaling each, and the same but for a level.
+    # All bands at once and whole steps first: a third of the time of scaling each.  Where one size is no multiple of
+    # the other, single cells are some levels off, but not the blocks that are compared.
     small = whole.resize(cells, Image.Resampling.BILINEAR, reducing_gap=1.0)
     luma = whole.getchannel(0).resize(side, Image.Resampling.BILINEAR)
     return [np.asarray(layer) for layer in (luma, small.getchannel(1), small.getchannel(2))]
@@ -293,8 +294,8 @@ def _decode(image: Image.Image) -> Picture:
 def _reduce(image: Image.Image, mode: str, size: tuple[int, int]) -> None:
     """Let a JPEG be decoded at the smallest scale that is no smaller than `size`; of others the whole is decoded.
 
-    So it is of a JPEG 2000, too: what it holds at half and a quarter of its size is so much shifted and aliased that a
-    copy would lie .03 to .14 away.
+    So it is of a JPEG 2000, too: what it holds at half and a quarter of its size is so much shifted and aliased that
+    its signature lies .03 to .14 from that of the whole.
     """
     if image.format in _JPEG:
         image.draft(mode, size)

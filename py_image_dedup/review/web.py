@@ -110,27 +110,17 @@ class Server:
         )
 
     def run(self) -> None:
-        """Serve until interrupted.
+        """Serve until interrupted, and listen no longer.
 
-        In a thread of its own: what interrupts this one can't leave a connection half accepted or half closed.
+        The loop has a thread of its own: what interrupts this one can't leave a connection half accepted or closed.
         """
-        left: dict[int, Any] = {}
-
-        def stop() -> None:
-            """End the loop, which goes on while anything is open; called by it."""
-            left.update(self._open)
-            self._open.clear()
-
-        try:
-            with ThreadPoolExecutor(1) as pool:
-                serving = pool.submit(self._server.run)
-                try:
-                    serving.result()
-                finally:
-                    self._server.trigger.pull_trigger(stop)
-        finally:
-            self._server.task_dispatcher.shutdown()
-            self._open.update(left)
+        with ThreadPoolExecutor(1) as pool:
+            serving = pool.submit(self._server.run)
+            try:
+                serving.result()
+            finally:
+                self._server.task_dispatcher.shutdown()
+                self._server.trigger.pull_trigger(self.close)  # by the loop, which ends when nothing is open
 
     def close(self) -> None:
         """Listen no longer."""

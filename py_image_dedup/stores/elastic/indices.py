@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ class Indices:
 
     def refresh(self, *names: str, needed: bool = True) -> None:
         """Make what anybody wrote visible to searches; if not `needed`, who may only read sees what is a second old."""
-        for pause in (*_PAUSES, None):
+        for _ in _tries():
             with self._translated():
                 try:
                     shards = self._client.indices.refresh(index=names, ignore_unavailable=not needed)["_shards"]
@@ -58,13 +59,11 @@ class Indices:
                         raise
                     return
             # A shard that nobody leads, as far as this node knows, is passed over in silence: what was last written may
-            # be hidden then.  A node may take a moment to hear of an index that another one has just made.
+            # be hidden then.
             if shards["successful"] and not shards["failed"]:
                 return
-            if pause is None:
-                why = "".join(f" ({reason_of(one['reason'])})" for one in shards.get("failures", [])[:1])
-                raise self._failures.failed(503, f"can't show what was last written to {', '.join(names)}{why}")
-            time.sleep(pause)
+        why = "".join(f" ({reason_of(one['reason'])})" for one in shards.get("failures", [])[:1])
+        raise self._failures.failed(503, f"can't show what was last written to {', '.join(names)}{why}")
 
     def find(self, name: str) -> dict[str, Document]:
         """Return what there is under a name, be it an alias or an index: index by index, what it is like."""
@@ -72,12 +71,10 @@ class Indices:
             return dict(self._client.indices.get(index=name, ignore_unavailable=True).body)
 
     def _made(self, name: str) -> dict[str, Document]:
-        """Find what has been made just now: a node may take a moment to hear of what another one did."""
-        for pause in (*_PAUSES, None):
+        """Find what has been made just now."""
+        for _ in _tries():
             if found := self.find(name):
                 return found
-            if pause is not None:
-                time.sleep(pause)
         raise self._failures.failed(503, f"the index {name} was made, but can't be found")
 
     def exists(self, name: str) -> bool:
@@ -178,6 +175,14 @@ class Indices:
                 nodes = self._client.nodes.info(node_id="_all", metric="none")["nodes"]
                 return sorted({node["version"] for node in nodes.values()})
         return []
+
+
+def _tries() -> Iterator[None]:
+    """Let something be tried at once and after each pause: a node may take a moment to hear of what another one did."""
+    yield
+    for pause in _PAUSES:
+        time.sleep(pause)
+        yield
 
 
 def _holds(found: object, wanted: object) -> bool:
