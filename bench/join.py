@@ -135,7 +135,7 @@ def crops(path: str, count: int, seed: int) -> Signature:
         box = (left, top, left + width, top + height)
         side = (CANONICAL_SIDE, CANONICAL_SIDE)
         small = photo.resize(side, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
-        row[:] = goldberg(np.asarray(small) / 255.0)
+        row[:] = goldberg(np.asarray(small))
     return found
 
 

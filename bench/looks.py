@@ -153,7 +153,7 @@ def other_rows(job: tuple[str, str, str]) -> list[Row]:
 
 def signature(path: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
     """Return the signature of a file."""
-    return goldberg(np.asarray(ImageOps.grayscale(opened(path)).resize((128, 128), reducing_gap=3.0)) / 255.0)
+    return goldberg(np.asarray(ImageOps.grayscale(opened(path)).resize((128, 128), reducing_gap=3.0)))
 
 
 def near_pairs(pool: WorkerPool, folder: str, rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:

@@ -6,7 +6,9 @@ the choices of the ``image-match`` package, which the tests hold this module aga
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+import math
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +24,7 @@ NEIGHBOURS = 8
 LENGTH = GRID * GRID * NEIGHBOURS
 
 _IDENTICAL = 2 / 255.0
-_CROP_PERCENTILES = (5, 95)
+_BORDER = 0.05  # share of the lines at either end that are left out
 _OFFSETS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))  # of the neighbours: down, right
 
 _MOVES: Final = {
@@ -42,17 +44,14 @@ Signature = npt.NDArray[np.int8]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def goldberg(grey: Grey) -> Signature:
+def goldberg(grey: Grey | npt.NDArray[np.uint8]) -> Signature:
     """Compute the signature of a grey picture.
 
-    `grey`: float64, shape (rows, columns), values 0..1.  Returns int8, shape (648,), values -2..2: for each of 9x9
-    points the eight differences to its neighbours (upper left, upper, upper right, left, right, lower left, lower,
-    lower right), in levels.  A featureless picture gives zeros only.
+    `grey`: shape (rows, columns), float64, values 0..1, or uint8, 0..255.  Returns int8, shape (648,), values -2..2:
+    for each of 9x9 points the eight differences to its neighbours (upper left, upper, upper right, left, right, lower
+    left, lower, lower right), in levels.  A featureless picture gives zeros only.
     """
-    levels = _mean_levels(grey, *_grid_points(grey))
-    differences = _differences(levels)
-    _quantise(differences)
-    return differences.ravel().astype(np.int8)
+    return _quantised(_differences(_mean_levels(grey))).ravel()
 
 
 def turned(signatures: npt.NDArray[Scalar], turn: Turn) -> npt.NDArray[Scalar]:
@@ -91,81 +90,100 @@ def distance(a: Signature, b: Signature) -> float:
     return float(row_distances(a[None], b[None])[0])
 
 
-def _grid_points(grey: Grey) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Place 9x9 points inside the part of the picture where something changes."""
-    rows = _window(np.abs(np.diff(grey, axis=1)).sum(axis=1), grey.shape[0])
-    columns = _window(np.abs(np.diff(grey, axis=0)).sum(axis=0), grey.shape[1])
-    return (
-        np.linspace(*rows, GRID + 2, dtype=int)[1:-1],
-        np.linspace(*columns, GRID + 2, dtype=int)[1:-1],
-    )
-
-
-def _window(change: Grey, size: int) -> tuple[int, int]:
-    """Cut off, at both ends of one axis, the lines that hold less than 5 % of all change."""
-    cumulated = np.cumsum(change)
-    low, high = (_percentile_of_sorted(cumulated, percent) for percent in _CROP_PERCENTILES)
-    first = int(np.searchsorted(cumulated, low, side="right"))
-    last = int(np.searchsorted(cumulated, high, side="left"))
-    if first > last:  # nearly featureless
-        return tuple(int(percent / 100.0 * size) for percent in _CROP_PERCENTILES)  # type: ignore[return-value]
-    return first, last
-
-
-def _percentile_of_sorted(values: Grey, percent: float) -> float:
-    """Equal ``np.percentile(values, percent)`` to the last bit for values that are sorted already."""
-    position = (len(values) - 1) * (percent / 100)
-    below = int(position)
-    fraction = position - below
-    a = float(values[below])
-    b = float(values[min(below + 1, len(values) - 1)])
-    return b - (b - a) * (1 - fraction) if fraction >= 0.5 else a + (b - a) * fraction
-
-
-def _mean_levels(grey: Grey, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Grey:
-    """Average a small square around each grid point; its side is a twentieth of the picture's short side."""
+def _mean_levels(grey: Grey | npt.NDArray[np.uint8]) -> Grey:
+    """Average a small square around each of 9x9 points inside the part of the picture where something changes."""
     side = max(2, int(0.5 + min(grey.shape) / 20.0))
-    top = np.maximum(rows - side / 2, 0).astype(int)
-    left = np.maximum(columns - side / 2, 0).astype(int)
-    if top[-1] + side <= grey.shape[0] and left[-1] + side <= grey.shape[1]:
-        squares = np.lib.stride_tricks.sliding_window_view(grey, (side, side))
-        # A padded last axis makes numpy add row by row, in the order in which it adds a slice of the picture.
-        padded = np.empty((GRID, GRID, side, side + 1))
-        padded[..., :side] = squares[top[:, None], left[None, :]]
-        levels: Grey = padded[..., :side].mean(axis=(2, 3))
-        return levels
-    return np.array([[grey[t : t + side, x : x + side].mean() for x in left] for t in top])
+    rows, columns = _window(grey), _window(grey.T)
+    pixels = _squares(grey.shape, rows, columns, side)
+    if pixels is not None:
+        squares = grey.take(pixels)
+        return np.asarray(_fractions(squares).sum(axis=2) / side**2)
+    whole = _fractions(grey)
+    top, left = _corners(rows, side), _corners(columns, side)
+    return np.array([[whole[t : t + side, x : x + side].mean() for x in left] for t in top])
+
+
+def _fractions(grey: Grey | npt.NDArray[np.uint8]) -> Grey:
+    return grey / 255.0 if grey.dtype == np.uint8 else np.asarray(grey, np.float64)
+
+
+def _window(lines: npt.NDArray[Any]) -> tuple[int, int]:
+    """Leave out a twentieth of the lines at either end, and the featureless ones behind it; return first and last.
+
+    image-match adds up how much changes within each line, and takes the 5th and the 95th percentile of these sums: a
+    place among the lines, whatever the picture, except that a line in which nothing changes can't be told from the one
+    before.
+    """
+    size = len(lines)
+    first = int((size - 1) * _BORDER) + 1
+    last = math.ceil((size - 1) * (1 - _BORDER))
+    while first < size and _is_featureless(lines[first]):
+        first += 1
+    while last > 0 and _is_featureless(lines[last]):
+        last -= 1
+    return (first, last) if first <= last else (int(_BORDER * size), int((1 - _BORDER) * size))
+
+
+def _is_featureless(line: npt.NDArray[Any]) -> bool:
+    return bool((line == line[0]).all())
+
+
+@lru_cache(maxsize=16)
+def _squares(
+    shape: tuple[int, ...], rows: tuple[int, int], columns: tuple[int, int], side: int
+) -> npt.NDArray[np.intp] | None:
+    """Return which pixels the squares consist of, counted row by row, shape (9, 9, side * side).
+
+    None if one of them lies beyond the border in part.
+    """
+    top, left = _corners(rows, side), _corners(columns, side)
+    if top[-1] + side > shape[0] or left[-1] + side > shape[1]:
+        return None
+    down, across = ((corner[:, None] + np.arange(side)) for corner in (top, left))
+    return (down[:, None, :, None] * shape[1] + across[None, :, None, :]).reshape(GRID, GRID, -1)
+
+
+def _corners(window: tuple[int, int], side: int) -> npt.NDArray[np.intp]:
+    """Return where squares around nine points between two lines begin."""
+    points = np.linspace(*window, GRID + 2, dtype=int)[1:-1]
+    return np.maximum(points - side / 2, 0).astype(np.intp)
 
 
 def _differences(levels: Grey) -> Grey:
-    """Subtract from each point its eight neighbours; zero where there is no neighbour.  Shape (9, 9, 8)."""
-    around = np.full((GRID + 2, GRID + 2), np.nan)
-    around[1:-1, 1:-1] = levels
-    out = np.empty((GRID, GRID, NEIGHBOURS))
-    for k, (down, right) in enumerate(_OFFSETS):
-        np.subtract(levels, around[1 + down : 1 + down + GRID, 1 + right : 1 + right + GRID], out=out[..., k])
-    out[np.isnan(out)] = 0.0
-    return out
+    """Subtract from each point its eight neighbours; zero where there is no neighbour.  Shape (81, 8)."""
+    points = levels.ravel()
+    return points[:, None] - points[_AROUND]
 
 
-def _quantise(differences: Grey) -> None:
-    """Turn differences into levels -2..2 in place: same, and a weaker and stronger half on either side.
+def _quantised(differences: Grey) -> Signature:
+    """Turn differences into levels -2..2: same, and a weaker and stronger half on either side, which mirror each other.
 
-    The halves are set one after the other on the array being changed, as image-match does: that decides what
-    becomes of a difference of exactly 1.
+    image-match sets first the weaker half to 1, and then what lies between the middle and the strongest to 2: so all
+    are strong where the strongest is exactly 1.
     """
-    same = np.abs(differences) < _IDENTICAL
-    differences[same] = 0.0
-    if same.all():
-        return
-    lighter = np.sort(differences[differences > 0.0])
-    darker = np.sort(-differences[differences < 0.0])
-    _, light_middle, light_end = (_percentile_of_sorted(lighter, percent) for percent in (0, 50, 100))
-    _, dark_middle, dark_end = (_percentile_of_sorted(darker, percent) for percent in (0, 50, 100))
-    differences[(differences >= lighter[0]) & (differences <= light_middle)] = 1
-    differences[(differences >= light_middle) & (differences <= light_end)] = 2
-    differences[(differences <= -darker[0]) & (differences >= -dark_middle)] = -1
-    differences[(differences <= -dark_middle) & (differences >= -dark_end)] = -2
+    size = np.abs(differences)
+    lighter = np.sort(differences[differences >= _IDENTICAL])
+    if not len(lighter):
+        return np.zeros(differences.shape, np.int8)
+    middle = _median_of_sorted(lighter) if lighter[-1] < 1.0 else 0.0
+    levels = 1 + (size > middle).astype(np.int8)
+    levels[size < _IDENTICAL] = 0
+    return np.where(differences < 0, -levels, levels)
+
+
+def _median_of_sorted(values: Grey) -> float:
+    """Equal ``np.percentile(values, 50)`` to the last bit for values that are sorted already."""
+    a, b = float(values[(len(values) - 1) // 2]), float(values[len(values) // 2])
+    return b - (b - a) * 0.5
+
+
+def _places_around() -> npt.NDArray[np.intp]:
+    """Tell of each of 9x9 points where its eight neighbours are, shape (81, 8); itself where there is none."""
+    places = np.arange(GRID * GRID).reshape(GRID, GRID)
+    framed = np.pad(places, 1, constant_values=-1)
+    around = [framed[1 + down : 1 + down + GRID, 1 + right : 1 + right + GRID] for down, right in _OFFSETS]
+    found = np.stack(around, axis=-1)
+    return np.where(found < 0, places[..., None], found).reshape(-1, NEIGHBOURS)
 
 
 def _turned_places(turn: Turn) -> npt.NDArray[np.intp]:
@@ -185,3 +203,4 @@ def _turned_places(turn: Turn) -> npt.NDArray[np.intp]:
 
 
 _TURNED: Final = {turn: _turned_places(turn) for turn in Turn}
+_AROUND: Final = _places_around()

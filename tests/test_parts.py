@@ -23,7 +23,7 @@ def put(store: SqliteStore, *shown: Image.Image) -> list[str]:
     for number, picture in enumerate(shown):
         found = images.read(io.BytesIO(pictures.encode(picture, "PNG")), max_pixels=10**8)
         content = f"{number:064x}"
-        whole = Content(content, found.facts, found.thumbnail, signature.goldberg(found.grey / 255.0))
+        whole = Content(content, found.facts, found.thumbnail, signature.goldberg(found.grey))
         some.append(Record(File("test", f"/{number}", 1, 1, content), whole))
     store.put(some)
     return [one.file.content for one in some]

@@ -166,6 +166,24 @@ def test_featureless_arrays_have_no_direction() -> None:
         assert not signature.goldberg(np.full((256, 256), level)).any()
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    levels=st.sampled_from([2, 4, 30, 256]),
+    top=st.integers(0, 128),
+    right=st.integers(0, 128),
+    side=st.sampled_from([64, 128, 300]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_levels_0_to_255_are_fractions(  # noqa: PLR0917  # as hypothesis draws them
+    oracle: Oracle, levels: int, top: int, right: int, side: int, seed: int
+) -> None:
+    """A picture as the decoder hands it over has the signature of its fractions, and flat borders end where they do."""
+    grey = np.random.default_rng(seed).integers(0, levels, (side, side)).astype(np.uint8)
+    grey[:top] = 7
+    grey[:, side - min(right, side) :] = 9
+    np.testing.assert_array_equal(signature.goldberg(grey), oracle(grey / 255.0))
+
+
 def test_shape_type_and_input() -> None:
     """A signature is int8 of 648 values -2..2, and the array it is made of stays as it was."""
     grey = np.random.default_rng(1).random((256, 256))
@@ -264,10 +282,9 @@ def test_turned_differences_are_the_differences_of_the_turned_grid(turn: Turn) -
     for seed in range(5):
         levels = np.random.default_rng(seed).integers(0, 9, (signature.GRID, signature.GRID)) / 9
         upright, expected = (
-            signature._differences(grid) for grid in (levels, np.ascontiguousarray(pictures.TURNED[turn](levels)))
+            signature._quantised(signature._differences(grid))
+            for grid in (levels, np.ascontiguousarray(pictures.TURNED[turn](levels)))
         )
-        signature._quantise(upright)
-        signature._quantise(expected)
         assert (signature.turned(upright.reshape(1, -1), turn) == expected.reshape(1, -1)).all()
 
 

@@ -15,7 +15,7 @@ def sign(path: str) -> Any:
 
     with open(path, "rb") as file:
         picture = images.read(file, max_pixels=_MAX_PIXELS)
-    return signature.goldberg(picture.grey / 255.0)
+    return signature.goldberg(picture.grey)
 
 
 def main() -> None:

@@ -82,4 +82,4 @@ def of(picture: images.Picture) -> signature.Signature:
     """Sign a decoded picture; one that is too small to be told from others gets zeros."""
     if min(picture.facts.width, picture.facts.height) < _LEAST_SIDE:
         return np.zeros(signature.LENGTH, np.int8)
-    return signature.goldberg(picture.grey / 255.0)
+    return signature.goldberg(picture.grey)
