@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -357,8 +357,8 @@ def _is_grey(image: Image.Image) -> bool:
     samples = image.resize((64, 64), Image.Resampling.NEAREST)
     if image.mode != "YCbCr":
         samples = samples.convert("RGB").convert("YCbCr")
-    chroma = np.array(samples.getextrema()[1:]) - 128
-    return bool(np.abs(chroma).max() <= _MOST_GREY_CHROMA)
+    extrema = cast("tuple[tuple[int, int], ...]", samples.getextrema())  # as it is for pictures of several bands
+    return all(abs(level - 128) <= _MOST_GREY_CHROMA for levels in extrema[1:] for level in levels)
 
 
 def _eight_bits(image: Image.Image, side: tuple[int, int]) -> Image.Image:
