@@ -121,8 +121,9 @@ def test_sets_leave_turned_small_and_foreign_files_to_their_own() -> None:
         row("tiny.jpg", "a", "resized", size=9_000),
         row("a-grey.jpg", "a", "grayscale"),
     ]
-    names = {name: [one.path for one in truth.select(rows, name)] for name in truth.SETS}
+    names = {name: [one.path for one in truth.select(rows, name)] for name in (*truth.SETS, truth.ALL)}
 
+    assert names.pop("all") == [one.path for one in rows]
     assert names == {
         "main": ["a.jpg", "a-grey.jpg"],
         "turned": ["a.jpg", "a-turned.jpg"],

@@ -168,15 +168,20 @@ def _load(corpus: Result) -> str:
     return f"\n\nLoad average before the runs: {min(loads):.1f} to {max(loads):.1f}." if loads else ""
 
 
-def sets_of(result: Result) -> list[tuple[str, Result]]:
-    """List all scored sets with their folder's name."""
-    return [(folder["name"], one) for folder in result.get("accuracy", ()) for one in folder["sets"]]
+def sets_of(result: Result, *parts: str) -> list[tuple[str, Result]]:
+    """List all scored sets with their folder's name, and if asked for all files "together"."""
+    return [
+        (folder["name"], one)
+        for folder in result.get("accuracy", ())
+        for part in ("sets", *parts)
+        for one in folder.get(part, ())
+    ]
 
 
 def shipped(result: Result) -> str:
     """Tell what each tool finds with its defaults."""
     parts = []
-    for name, one in sets_of(result):
+    for name, one in sets_of(result, "together"):
         rows: list[tuple[str, ...]] = []
         for tool in one["shipped"]:
             if tool["problem"]:
@@ -208,10 +213,10 @@ def _scored(scored: Result) -> tuple[str, ...]:
 def tuned(result: Result) -> str:
     """Tell what each tool finds at its default and its best threshold, on the half that had no part in choosing it."""
     parts = []
-    for name, one in sets_of(result):
+    for name, one in sets_of(result, "together"):
         where = f"{name}, {one['set']}, second half ({one['halves'][1]} files)"
         parts += [
-            f"{where}, {told}:\n\n{_tuned(one['curves'], rule, precision)}"
+            f"{where}, {told}:\n\n{_tuned(one, rule, precision)}"
             for rule, precision, told in (
                 ("strict", "precision", "all wrong pairs counted"),
                 ("scenes_forgiven", "precision_scenes_forgiven", "shots of one scene forgiven"),
@@ -220,9 +225,13 @@ def tuned(result: Result) -> str:
     return "\n\n".join(parts) or "Not measured."
 
 
-def _tuned(curves: Iterable[Result], rule: str, precision: str) -> str:
-    rows = []
-    for tool in curves:
+def _tuned(scored_set: Result, rule: str, precision: str) -> str:
+    rows = [
+        (f"{tool['tool']} + similar", "", share(both["recall"]), share(both[precision]), "", "", "")
+        for tool in scored_set["shipped"]
+        if (both := tool.get("second_half", {}).get("with_similar"))
+    ]
+    for tool in scored_set["curves"]:
         cells = ["-"] * 6
         if not tool["problem"]:
             default = tool["at_default"]["second_half"]
@@ -292,7 +301,7 @@ def problems(result: Result) -> str:
             for run in corpus["runs"]
             if run["problem"]
         ]
-    for name, one in sets_of(result):
+    for name, one in sets_of(result, "together"):
         for tool in (*one["shipped"], *one["curves"]):
             if tool["problem"]:
                 said.append(f"- {tool['tool']}, {name}, {one['set']}: {tool['problem']}")

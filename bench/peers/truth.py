@@ -17,10 +17,12 @@ READ_BY_ALL = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bm
 TURNED = frozenset(("rotated90", "rotated180", "rotated270", "mirrored", "exif-rotated"))
 APART = frozenset(("edited-heavy",))
 SETS = ("main", "turned", "rest")
+ALL = "all"
 MEANING = {
     "main": "upright files above 16 KiB in formats that every tool reads",
     "turned": "the originals of the main set and their turned and mirrored copies",
     "rest": "small files, other formats, heavy edits, and their originals",
+    ALL: "all of them together, as they lie on a disk",
 }
 
 
@@ -67,6 +69,8 @@ def load(folder: str) -> list[Row]:
 def select(rows: Iterable[Row], name: str) -> list[Row]:
     """Return the files of a set; a file that has lost all its copies stays: it can still be wrongly matched."""
     rows = list(rows)
+    if name == ALL:
+        return rows
     upright = [row for row in rows if row.plain and row.relation not in TURNED | APART]
     if name == "main":
         return upright
