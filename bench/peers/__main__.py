@@ -77,7 +77,7 @@ def _corpus(text: str) -> tuple[int, tuple[int, int]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write the report."""
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ended either way, it ends what it runs
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended either way, it ends what it runs
     parts = [part for part in options.parts.split(",") if part and part != "none"]
     if unknown := set(parts) - set(PARTS):
         parser().error(f"unknown parts: {', '.join(sorted(unknown))}")
