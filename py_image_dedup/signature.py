@@ -97,6 +97,7 @@ def _mean_levels(grey: Grey | npt.NDArray[np.uint8]) -> Grey:
     pixels = _squares(grey.shape, rows, columns, side)
     if pixels is not None:
         squares = grey.take(pixels)
+        # Added up in one row each, as numpy does with a slice of a picture: image-match's means to the last bit.
         return np.asarray(_fractions(squares).sum(axis=2) / side**2)
     whole = _fractions(grey)
     top, left = _corners(rows, side), _corners(columns, side)
