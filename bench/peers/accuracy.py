@@ -26,34 +26,37 @@ def measure_folder(
         made = variants.make(folder, source, seed=seed)
         bench.steps.say(f"{name}: {made} variants")
     rows = truth.load(source)
-
-    def measured(names: Sequence[str]) -> list[dict[str, Any]]:
-        return [found for set_name in names if (found := one(set_name))]
-
-    def one(set_name: str) -> dict[str, Any] | None:
+    results = []
+    for set_name in (*sets, truth.ALL):
         chosen = truth.select(rows, set_name)
         prepared = Truth.of(chosen)
         if not prepared.relation:
-            return None
+            continue
         laid = os.path.join(bench.work, f"set-{name}-{seed}{'-variants' if with_variants else ''}", set_name)
         truth.lay_out(source, chosen, laid)
         bench.steps.say(f"{name}, {set_name}: {len(chosen)} files, {len(prepared.relation)} copies")
-        return {
-            "set": set_name,
-            "meaning": truth.MEANING[set_name],
-            "files": len(chosen),
-            "groups": len({row.group for row in chosen}),
-            "relations": dict(sorted(Counter(row.relation for row in chosen).items())),
-            "halves": [len(prepared.half(half).rows) for half in (0, 1)],
-            "shipped": [_shipped(bench, tool, laid, f"{name} {set_name}", prepared) for tool in tools],
-            "curves": [
-                _curve(bench, tool, label, laid, f"{name} {set_name}", prepared)
-                for tool in _with_curves(tools)
-                for label in _labels(tool)
-            ],
-        }
-
-    return {"name": name, "variants": with_variants, "sets": measured(sets), "together": measured([truth.ALL])}
+        results.append(
+            {
+                "set": set_name,
+                "meaning": truth.MEANING[set_name],
+                "files": len(chosen),
+                "groups": len({row.group for row in chosen}),
+                "relations": dict(sorted(Counter(row.relation for row in chosen).items())),
+                "halves": [len(prepared.half(half).rows) for half in (0, 1)],
+                "shipped": [_shipped(bench, tool, laid, f"{name} {set_name}", prepared) for tool in tools],
+                "curves": [
+                    _curve(bench, tool, label, laid, f"{name} {set_name}", prepared)
+                    for tool in _with_curves(tools)
+                    for label in _labels(tool)
+                ],
+            }
+        )
+    return {
+        "name": name,
+        "variants": with_variants,
+        "sets": [one for one in results if one["set"] != truth.ALL],
+        "together": [one for one in results if one["set"] == truth.ALL],
+    }
 
 
 def _with_curves(tools: Sequence[Tool]) -> list[Tool]:

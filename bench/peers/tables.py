@@ -168,20 +168,19 @@ def _load(corpus: Result) -> str:
     return f"\n\nLoad average before the runs: {min(loads):.1f} to {max(loads):.1f}." if loads else ""
 
 
-def sets_of(result: Result, *parts: str) -> list[tuple[str, Result]]:
-    """List all scored sets with their folder's name, and if asked for all files "together"."""
+def sets_of(result: Result, *, together: bool = False) -> list[tuple[str, Result]]:
+    """List all scored sets with their folder's name; if asked, behind those of a folder all its files together."""
     return [
         (folder["name"], one)
         for folder in result.get("accuracy", ())
-        for part in ("sets", *parts)
-        for one in folder.get(part, ())
+        for one in (*folder["sets"], *(folder.get("together", ()) if together else ()))
     ]
 
 
 def shipped(result: Result) -> str:
     """Tell what each tool finds with its defaults."""
     parts = []
-    for name, one in sets_of(result, "together"):
+    for name, one in sets_of(result, together=True):
         rows: list[tuple[str, ...]] = []
         for tool in one["shipped"]:
             if tool["problem"]:
@@ -213,7 +212,7 @@ def _scored(scored: Result) -> tuple[str, ...]:
 def tuned(result: Result) -> str:
     """Tell what each tool finds at its default and its best threshold, on the half that had no part in choosing it."""
     parts = []
-    for name, one in sets_of(result, "together"):
+    for name, one in sets_of(result, together=True):
         where = f"{name}, {one['set']}, second half ({one['halves'][1]} files)"
         parts += [
             f"{where}, {told}:\n\n{_tuned(one, rule, precision)}"
@@ -301,7 +300,7 @@ def problems(result: Result) -> str:
             for run in corpus["runs"]
             if run["problem"]
         ]
-    for name, one in sets_of(result, "together"):
+    for name, one in sets_of(result, together=True):
         for tool in (*one["shipped"], *one["curves"]):
             if tool["problem"]:
                 said.append(f"- {tool['tool']}, {name}, {one['set']}: {tool['problem']}")
