@@ -60,6 +60,7 @@ _FORMAT_COST: Final = {"HEIF": 9, "AVIF": 10, "WEBP": 17, "JPEG2000": 20}
 """Bytes per pixel that decoders take which hold more than the picture; tests/test_images.py measures them."""
 _RAW_COST = 64 << 20  # bytes beside twice the file: of 24 megapixels the preview or the sensor's picture at half size
 _OF_RAW: Final = "of raw"  # what a picture's `info` holds the size and turn of its raw file under
+_LARGE_IN_COLOUR = 6_000_000  # pixels, after a reduced decode
 _MOST_GREY_CHROMA = 6  # levels of Cb or Cr off neutral that rounding and compression make of grey
 _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they describe the file, not the photo
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 296}
@@ -125,11 +126,10 @@ def view(
     """
     with opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
         lying = exif(image)[1] >= 5
-        _reduce(image, "YCbCr", (height, width) if lying else (width, height))
-        image.load()
+        lightness, colour = _in_colour(image, source, (height, width) if lying else (width, height))
         orientation = exif(image)[1]  # some decoders turn the picture upright while they load it
         side = (height, width) if orientation >= 5 else (width, height)
-        layers = _layers(image, side)
+        layers = _layers(lightness, colour, side)
     luma, *chroma = (turned(layer, Turn(orientation)) for layer in layers)
     return View(luma, np.stack(chroma, axis=-1))
 
@@ -188,15 +188,41 @@ def _fitting(size: tuple[int, int], side: int) -> tuple[int, int]:
     return width, height
 
 
-def _layers(image: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
+def _in_colour(image: Image.Image, source: BinaryIO, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
+    """Load a picture no smaller than `size`, and its chroma no smaller than its cells there: two images, or one twice.
+
+    Pillow holds four bytes a pixel of colour: of 12 megapixels 48 MB.  Lightness by itself and a reduced decode for the
+    chroma take no longer, and a third of that.
+    """
+    fitting = min(image.width // size[0], image.height // size[1])
+    step = max(step for step in (1, 2, 4, 8) if step <= max(1, fitting))
+    large = image.width * image.height > _LARGE_IN_COLOUR * step**2
+    if not large or image.format not in _JPEG or image.mode != "RGB" or _OF_RAW in image.info:
+        _reduce(image, "YCbCr", size)
+        image.load()
+        return image, image
+    _reduce(image, "L", size)
+    image.load()
+    with Image.open(source, formats=("JPEG",)) as again:
+        _reduce(again, "YCbCr", _cells(size))
+        again.load()
+    return image, again
+
+
+def _layers(lightness: Image.Image, colour: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
     """Scale to `side`: lightness, and the two chromas by cells, which take a fraction of the time of full colour."""
-    whole = image if image.mode == "YCbCr" else _shrink(image, side, "RGB").convert("YCbCr")
-    cells = (-(-side[0] // CELL), -(-side[1] // CELL))
+    if colour.mode != "YCbCr":
+        lightness = colour = _shrink(colour, side, "RGB").convert("YCbCr")
     # All bands at once and whole steps first: a third of the time of scaling each.  Where one size is no multiple of
     # the other, single cells are some levels off, but not the blocks that are compared.
-    small = whole.resize(cells, Image.Resampling.BILINEAR, reducing_gap=1.0)
-    luma = whole.getchannel(0).resize(side, Image.Resampling.BILINEAR)
+    small = colour.resize(_cells(side), Image.Resampling.BILINEAR, reducing_gap=1.0)
+    luma = _grey(lightness).resize(side, Image.Resampling.BILINEAR)
     return [np.asarray(layer) for layer in (luma, small.getchannel(1), small.getchannel(2))]
+
+
+def _cells(size: tuple[int, int]) -> tuple[int, int]:
+    """Return how many cells there are across and down."""
+    return -(-size[0] // CELL), -(-size[1] // CELL)
 
 
 def turned(pixels: npt.NDArray[Scalar], turn: Turn) -> npt.NDArray[Scalar]:

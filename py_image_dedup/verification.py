@@ -18,7 +18,7 @@ import numpy.typing as npt
 from py_image_dedup import lettering
 from py_image_dedup.model import CELL, View
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Raised when verdicts may change; remembered looks of another version are worth nothing."""
 FIRST_SIDE: Final = 768
 """Long side in pixels at which two pictures are compared first."""
@@ -191,31 +191,21 @@ class _Sums(NamedTuple):
 
 def _sums(a: Pixels, b: Pixels) -> _Sums:
     height, width = a.shape
-    down = -(-height // CELL)
-    moments = np.empty((5, down, width), np.float32)  # whole numbers far below 2^24: exact
+    sums = np.empty((5, -(-height // CELL), -(-width // CELL)))
+    strip = np.empty((5, _STRIP, width), np.float32)  # whole numbers far below 2^24: exact
     for top in range(0, height, _STRIP):
+        part = strip[:, : height - top]
+        part[0], part[1] = a[top : top + _STRIP], b[top : top + _STRIP]
+        np.multiply(part[:2], part[:2], out=part[2:4])
+        np.multiply(part[0], part[1], out=part[4])
         rows = slice(top // CELL, -(-min(top + _STRIP, height) // CELL))
-        x, y = (luma[top : top + _STRIP].astype(np.float32) for luma in (a, b))
-        for k, product in enumerate((x, y, x * x, y * y, x * y)):
-            moments[k, rows] = _down(product)
-    sums = _across(moments).astype(np.float64)
+        sums[:, rows] = _by_fours(_by_fours(part.swapaxes(1, 2)).swapaxes(1, 2))
     sizes = [np.diff(np.append(np.arange(0, side, CELL), side)) for side in (height, width)]
     return _Sums(np.outer(*sizes).astype(np.float64), *sums)
 
 
-def _down(rows: Floats) -> Floats:
-    """Add up every four rows, the last ones alone."""
-    whole = len(rows) // CELL * CELL
-    out = rows[0:whole:CELL] + rows[1:whole:CELL]
-    for k in range(2, CELL):
-        out += rows[k:whole:CELL]
-    if whole == len(rows):
-        return out
-    return np.concatenate([out, rows[whole:].sum(axis=0, keepdims=True)])
-
-
-def _across(x: Floats) -> Floats:
-    """Add up every four columns, the last ones alone."""
+def _by_fours(x: Floats) -> Floats:
+    """Add up every CELL columns, the last ones alone."""
     whole = x.shape[-1] // CELL * CELL
     out = x[..., 0:whole:CELL] + x[..., 1:whole:CELL]
     for k in range(2, CELL):

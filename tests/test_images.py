@@ -295,6 +295,21 @@ def test_view_of_every_mode(mode: str) -> None:
     assert difference(pixels, np.asarray(expected.resize((64, 48), Image.Resampling.BILINEAR))) < 12
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_large_views_have_the_same_pixels(orientation: int, subsampling: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightness and chroma decoded one after the other are those of the whole picture: blocks are hardly a level off."""
+    stored = pictures.as_held(pictures.photo(5, (1600, 1200)).resize((3200, 2400)), orientation)
+    data = pictures.encode(stored, exif=pictures.exif(orientation=orientation), subsampling=subsampling)
+    part = images.view(io.BytesIO(data), width=2000, height=1500, max_pixels=LIMIT)
+    monkeypatch.setattr(images, "_LARGE_IN_COLOUR", LIMIT)
+    whole = images.view(io.BytesIO(data), width=2000, height=1500, max_pixels=LIMIT)
+    np.testing.assert_array_equal(part.luma, whole.luma)
+    assert not np.array_equal(part.chroma, whole.chroma)  # or both were decoded in one way
+    blocks = [view.chroma[:372, :498].reshape(62, 6, 83, 6, 2).mean(axis=(1, 3)) for view in (part, whole)]
+    assert np.abs(blocks[0] - blocks[1]).max() < 2
+
+
 def test_view_of_what_is_transparent() -> None:
     """Below what is transparent a view shows a white page."""
     clear = PHOTO.copy()
@@ -745,3 +760,14 @@ def test_memory_asked_for_is_what_a_decode_takes(tmp_path: Path) -> None:
         for path, asked, taken in measured:
             what = f"{os.path.basename(path)} {width or ''}: {asked >> 10} KB asked for, {taken >> 10} KB taken"
             assert taken <= asked + (2 << 20), what
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="no way to measure peak memory here")
+def test_a_large_view_takes_less_than_the_picture_in_colour(tmp_path: Path) -> None:
+    """A page of 12 megapixels, which Pillow holds as 48 MB of colour, is viewed in less than 30 MB."""
+    files = [tmp_path / name for name in ("small", "large")]
+    for file, size in zip(files, ((640, 480), (4000, 3000)), strict=True):
+        pictures.write(file, pictures.photo(1, (640, 480)).resize(size))
+    done = subprocess.run([sys.executable, "-c", MEASURE, "2400", *files], check=True, capture_output=True, text=True)
+    _, _, taken = json.loads(done.stdout.splitlines()[-1])
+    assert taken < 30e6
