@@ -14,6 +14,8 @@ from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
 
 _APPLICATION = 0x70696464  # "pidd": marks the file as ours
 VERSION = 1
+_REMEDY = "name another file with the key database or --database"
+_BEGINS = b"SQLite format 3\0"  # every SQLite file that is not empty
 
 _SCHEMA = """
 CREATE TABLE files (
@@ -124,6 +126,7 @@ def _take(path: str) -> int:
 
 def _connect(path: str) -> sqlite3.Connection:
     """Open the file, make the tables in a new one, and check an old one."""
+    _refuse_other_kinds(path)
     with _translated(path):
         connection = sqlite3.connect(path, check_same_thread=False)
     try:
@@ -134,15 +137,25 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
+def _refuse_other_kinds(path: str) -> None:
+    """Raise :class:`StoreMismatch` for what is neither empty nor SQLite's: of one byte it would make a new database."""
+    try:
+        with open(path, "rb") as file:
+            begins = file.read(len(_BEGINS))
+    except OSError:  # not there yet, or SQLite says what is wrong
+        return
+    if begins not in {b"", _BEGINS}:
+        raise StoreMismatch(f"{path} is not a database of py-image-dedup; {_REMEDY}")
+
+
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
     """Create the tables in a new file, or check that an old one is ours."""
-    remedy = "name another file with the key database or --database"
     try:
         ((application,),) = connection.execute("PRAGMA application_id").fetchall()
         ((version,),) = connection.execute("PRAGMA user_version").fetchall()
         ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
     except sqlite3.DatabaseError as error:
-        raise StoreMismatch(f"{path} is not a database of py-image-dedup ({error}); {remedy}") from None
+        raise StoreMismatch(f"{path} is not a database of py-image-dedup ({error}); {_REMEDY}") from None
     if tables == 0 and application == 0:
         with _translated(path):
             connection.execute("PRAGMA journal_mode = WAL")
@@ -150,9 +163,9 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
                 f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
             )
     elif application != _APPLICATION:
-        raise StoreMismatch(f"{path} is a database of another program; {remedy}")
+        raise StoreMismatch(f"{path} is a database of another program; {_REMEDY}")
     elif version != VERSION:
-        raise StoreMismatch(f"{path} has version {version}, this program reads version {VERSION}; {remedy}")
+        raise StoreMismatch(f"{path} has version {version}, this program reads version {VERSION}; {_REMEDY}")
     with _translated(path):
         connection.executescript(_SEARCHES)
         connection.execute("CREATE INDEX IF NOT EXISTS files_by_content ON files (origin, content)")
