@@ -1,4 +1,4 @@
-"""From the bytes of a file to a canonical picture: the only module that knows Pillow.
+"""From the bytes of a file to a canonical picture, by Pillow.
 
 To add a format, add a line to ``FORMATS`` and a sample to its test.
 """
@@ -10,17 +10,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, TypeVar, cast
+from typing import Any, BinaryIO, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 import pillow_heif
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 from PIL.ImageFile import ImageFile
 
-from py_image_dedup import raw
+from py_image_dedup import modes, raw
 from py_image_dedup.errors import NotNow, PictureError, too_large
 from py_image_dedup.model import CELL, RAW, Facts, Turn, View
 from py_image_dedup.scans import count_scans
@@ -52,8 +52,6 @@ READER: Final = f"Pillow {PIL.__version__}, libheif {pillow_heif.libheif_version
 
 _JPEG = frozenset({"JPEG", "MPO"})  # Pillow's names: an MPO is a JPEG with more of them behind it
 _READ_AT_ONCE = 64 << 20  # bytes handed to a decoder; in pieces of 64 kB, as is usual, a JPEG takes 2 % longer
-_DEEP_GREY_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
-_GREY_MODES = _DEEP_GREY_MODES | {"1", "L", "LA", "La"}
 _MODE_COST: Final = {"1": 3, "L": 2, "P": 6, "I;16": 7, "RGB": 6, "I": 20, "F": 20}
 """Bytes per pixel that decoding and shrinking a mode takes at most; others, and all with transparency: 10."""
 _FORMAT_COST: Final = {"HEIF": 9, "AVIF": 10, "WEBP": 17, "JPEG2000": 20}
@@ -61,7 +59,6 @@ _FORMAT_COST: Final = {"HEIF": 9, "AVIF": 10, "WEBP": 17, "JPEG2000": 20}
 _RAW_COST = 64 << 20  # bytes beside twice the file: of 24 megapixels the preview or the sensor's picture at half size
 _OF_RAW: Final = "of raw"  # what a picture's `info` holds the size and turn of its raw file under
 _LARGE_IN_COLOUR = 6_000_000  # pixels, after a reduced decode
-_MOST_GREY_CHROMA = 6  # levels of Cb or Cr off neutral that rounding and compression make of grey
 _NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they describe the file, not the photo
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 296}
     | {317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 347, 530, 531, 532, *IFD}
@@ -143,7 +140,7 @@ def square(
     """
     with opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
         facts, orientation = _loaded(image)
-        small = _shrink(image, (side, side), "L" if grey else "RGB", Image.Resampling.BICUBIC)
+        small = modes.shrink(image, (side, side), "L" if grey else "RGB", Image.Resampling.BICUBIC)
     return facts, turned(np.asarray(small).reshape(side, side, -1), orientation)
 
 
@@ -156,7 +153,7 @@ def means(
     """
     with opened(source, side=None, max_pixels=max_pixels, reserve=reserve) as image:
         facts, _ = _loaded(image)
-        counts = np.array(_shrink(image, image.size, "RGB").histogram()).reshape(3, 256)
+        counts = np.array(modes.shrink(image, image.size, "RGB").histogram()).reshape(3, 256)
     return facts, (counts * np.arange(256)).sum(axis=1) / counts.sum(axis=1)
 
 
@@ -172,7 +169,7 @@ def preview(
     with opened(source, side=side, max_pixels=max_pixels, reserve=reserve) as image:
         _reduce(image, "RGB", _fitting(image.size, side))
         image.load()
-        small = _shrink(image, _fitting(image.size, side), "RGB")
+        small = modes.shrink(image, _fitting(image.size, side), "RGB")
         upright = turned(np.asarray(small), Turn(exif(image)[1]))  # some decoders turn it while they load it
         profile = image.info.get("icc_profile", b"") if image.mode == "RGB" else b""
     out = io.BytesIO()
@@ -197,8 +194,9 @@ def _in_colour(image: Image.Image, source: BinaryIO, size: tuple[int, int]) -> t
     fitting = min(image.width // size[0], image.height // size[1])
     step = max(step for step in (1, 2, 4, 8) if step <= max(1, fitting))
     large = image.width * image.height > _LARGE_IN_COLOUR * step**2
-    if not large or image.format not in _JPEG or image.mode != "RGB" or _OF_RAW in image.info:
-        _reduce(image, "YCbCr", size)
+    in_parts = image.format in _JPEG and image.mode == "RGB" and _mode_of_colour(image) != "RGB"
+    if not large or not in_parts or _OF_RAW in image.info:
+        _reduce(image, _mode_of_colour(image), size)
         image.load()
         return image, image
     _reduce(image, "L", size)
@@ -212,11 +210,11 @@ def _in_colour(image: Image.Image, source: BinaryIO, size: tuple[int, int]) -> t
 def _layers(lightness: Image.Image, colour: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
     """Scale to `side`: lightness, and the two chromas by cells, which take a fraction of the time of full colour."""
     if colour.mode != "YCbCr":
-        lightness = colour = _shrink(colour, side, "RGB").convert("YCbCr")
+        lightness = colour = modes.shrink(colour, side, "RGB").convert("YCbCr")
     # All bands at once and whole steps first: a third of the time of scaling each.  Where one size is no multiple of
     # the other, single cells are some levels off, but not the blocks that are compared.
     small = colour.resize(_cells(side), Image.Resampling.BILINEAR, reducing_gap=1.0)
-    luma = _grey(lightness).resize(side, Image.Resampling.BILINEAR)
+    luma = modes.grey(lightness).resize(side, Image.Resampling.BILINEAR)
     return [np.asarray(layer) for layer in (luma, small.getchannel(1), small.getchannel(2))]
 
 
@@ -307,12 +305,12 @@ def _decode(image: Image.Image) -> Picture:
     frames = getattr(image, "n_frames", 1)
     # A JPEG at reduced scale: chroma costs little, and tells grey from colour.  Of a HEIC the thumbnail that it
     # carries, if that has its shape: an old one hides copies from the search, but no verdict is by it, see view().
-    image.draft("YCbCr", (CANONICAL_SIDE, CANONICAL_SIDE))
+    image.draft(_mode_of_colour(image), (CANONICAL_SIDE, CANONICAL_SIDE))
     reduced = image.size != stored
     image.load()
     if not reduced:
         stored = image.size  # some decoders turn the picture upright while they load it
-    grey = np.asarray(_shrink(image, (CANONICAL_SIDE, CANONICAL_SIDE), "L"))
+    grey = np.asarray(modes.shrink(image, (CANONICAL_SIDE, CANONICAL_SIDE), "L"))
     facts, orientation = _facts(image, stored, frames)
     return Picture(facts=facts, grey=turned(grey, orientation))
 
@@ -325,6 +323,19 @@ def _reduce(image: Image.Image, mode: str, size: tuple[int, int]) -> None:
     """
     if image.format in _JPEG:
         image.draft(mode, size)
+
+
+def _mode_of_colour(image: Image.Image) -> str:
+    """Return the mode that a picture is decoded to most cheaply: of a JPEG lightness and chroma, as it holds them.
+
+    A few hold red, green and blue, which libjpeg tells in just this way and turns into nothing else.
+    """
+    if image.format not in _JPEG or "jfif" in image.info:
+        return "YCbCr"
+    if "adobe_transform" in image.info:
+        return "YCbCr" if image.info["adobe_transform"] else "RGB"
+    components = bytes(layer[0] for layer in getattr(image, "layer", ()))
+    return "RGB" if components == b"RGB" else "YCbCr"
 
 
 def _loaded(image: Image.Image) -> tuple[Facts, Turn]:
@@ -348,63 +359,9 @@ def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Fa
         frames=frames,
         exif_count=count,
         taken=taken,
-        grey=_is_grey(image),
+        grey=modes.is_grey(image),
     )
     return facts, Turn(orientation)
-
-
-def _shrink(
-    image: Image.Image, side: tuple[int, int], mode: str, how: Image.Resampling = Image.Resampling.BILINEAR
-) -> Image.Image:
-    """Scale a picture of any mode to `side`, antialiased, as "L" or "RGB"; below what is transparent lies white."""
-    if image.mode in _DEEP_GREY_MODES:
-        return _eight_bits(image, side).convert(mode)
-    if image.has_transparency_data:
-        # Pillow resizes premultiplied, so hidden colours do not shine through.
-        layers = image if image.mode in {"LA", "RGBA"} else image.convert("RGBA")
-        page = Image.new("RGBA", side, "white")
-        page.alpha_composite(layers.resize(side, how).convert("RGBA"))
-        return page.convert(mode)
-    flat = _grey(image) if mode == "L" or image.mode in {"1", "L", "LAB"} else _rgb(image)
-    return flat.resize(side, how).convert(mode)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Convert any opaque mode to "RGB"."""
-    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        image = ImageChops.invert(image)  # Pillow takes all JPEG inks for inverted; without that mark they are not
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _is_grey(image: Image.Image) -> bool:
-    """Tell whether a loaded picture shows no colour anywhere, whatever it is stored as, by a grid of 64x64 samples."""
-    if image.mode in _GREY_MODES or image.mode == "LAB":
-        return image.mode != "LAB"  # which nobody uses for grey
-    samples = image.resize((64, 64), Image.Resampling.NEAREST)
-    if image.mode != "YCbCr":
-        samples = samples.convert("RGB").convert("YCbCr")
-    extrema = cast("tuple[tuple[int, int], ...]", samples.getextrema())  # as it is for pictures of several bands
-    return all(abs(level - 128) <= _MOST_GREY_CHROMA for levels in extrema[1:] for level in levels)
-
-
-def _eight_bits(image: Image.Image, side: tuple[int, int]) -> Image.Image:
-    """Scale grey of 16 or 32 bits to `side`, as "L"."""
-    if image.mode.startswith("I;16"):  # cut to 8 bits first: Pillow scales big-endian values wrongly
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).resize(side, Image.Resampling.BILINEAR)
-    small = image.convert("F").resize(side, Image.Resampling.BILINEAR)
-    values = np.nan_to_num(np.asarray(small, np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())  # no agreed range: spread what is there
-    return Image.fromarray(((values - low) * (255 / (high - low or 1))).astype(np.uint8))
-
-
-def _grey(image: Image.Image) -> Image.Image:
-    """Convert any opaque mode to "L"; of Lab only the lightness is taken."""
-    mode = image.mode
-    if mode == "L":
-        return image
-    if mode in {"YCbCr", "LAB"}:
-        return image.getchannel(0)
-    return image.convert("L") if mode in {"RGB", "P", "1"} else _rgb(image).convert("L")
 
 
 def exif(image: Image.Image) -> tuple[int, int, str]:

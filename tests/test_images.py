@@ -298,7 +298,7 @@ def test_view_of_every_mode(mode: str) -> None:
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("subsampling", [0, 2])
 def test_large_views_have_the_same_pixels(orientation: int, subsampling: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lightness and chroma decoded one after the other are those of the whole picture: blocks are hardly a level off."""
+    """Lightness and chroma decoded one after the other are those of the whole: blocks are hardly a level off."""
     stored = pictures.as_held(pictures.photo(5, (1600, 1200)).resize((3200, 2400)), orientation)
     data = pictures.encode(stored, exif=pictures.exif(orientation=orientation), subsampling=subsampling)
     part = images.view(io.BytesIO(data), width=2000, height=1500, max_pixels=LIMIT)
@@ -371,6 +371,26 @@ def test_inks_are_no_negative() -> None:
     assert b"Adobe" not in without_mark
     for data in (adobe, without_mark, pictures.encode(inks, "TIFF")):
         assert difference(read(data).grey, plain(PHOTO)) < 1.5
+
+
+@pytest.mark.parametrize("told", ["by a mark", "by its components"])
+@pytest.mark.parametrize("size", [(640, 480), (3200, 2400)])
+def test_jpegs_of_red_green_and_blue(told: str, size: tuple[int, int]) -> None:
+    """A JPEG that holds no lightness and chroma, of which libjpeg makes none, is read and viewed all the same."""
+    photo = PHOTO.resize(size, Image.Resampling.BILINEAR)
+    data = pictures.encode(photo, keep_rgb=True)
+    if told == "by its components":
+        start = data.index(b"\xff\xee")
+        data = data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4]) :]
+    expected = read(pictures.encode(photo))
+    assert read(data).facts == expected.facts
+    assert apart(read(data), expected) <= 0.10
+    width = size[0] * 5 // 8
+    views = [
+        images.view(io.BytesIO(one), width=width, height=width * 3 // 4, max_pixels=LIMIT)
+        for one in (data, pictures.encode(photo))
+    ]
+    assert difference(colours(views[0]), colours(views[1])) < 2
 
 
 def test_palettes_and_few_greys() -> None:
