@@ -500,8 +500,11 @@ ELASTIC = {"X-elastic-product": "Elasticsearch", "Content-Type": "application/js
 
 
 @contextmanager
-def stub(status: int, body: object, headers: dict[str, str]) -> Iterator[str]:
-    """Give the URL of a server that has one answer to everything: `body`, as it is then."""
+def stub(status: int, body: object, headers: dict[str, str], *, to: str = "") -> Iterator[str]:
+    """Give the URL of a server that has one answer to everything: `body`, as it is then.
+
+    `to`: how what is asked for must end to get `status`; all else gets 200.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -512,7 +515,7 @@ def stub(status: int, body: object, headers: dict[str, str]) -> Iterator[str]:
 
         def _answer(self) -> None:
             answer = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-            self.send_response(status)
+            self.send_response(status if self.path.partition("?")[0].endswith(to) else 200)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer)))
@@ -609,18 +612,29 @@ def test_a_bad_certificate_file_is_named(tmp_path: Path, ca: str) -> None:
         assert str(refused.value).startswith(f"{named} can't be used as elasticsearch.ca_file: ")
 
 
-@pytest.mark.parametrize("successful", [0, 1])
-def test_what_was_written_last_is_never_hidden_in_silence(successful: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("status", "successful", "reason", "why"),
+    [
+        (200, 0, "", ""),
+        (200, 1, "its node went", r" \(its node went\)"),
+        (500, 0, "its node went", r" \(its node went\)"),
+        (500, 0, None, r" \(null_pointer_exception\)"),
+    ],
+    ids=["nobody leads", "one failed", "all failed", "all failed, no reason"],
+)
+def test_what_was_written_last_is_never_hidden_in_silence(
+    status: int, successful: int, reason: str | None, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While nobody leads a shard the server refreshes nothing, and calls that no failure; soon it may do better."""
-    failed = [{"index": "images-files", "shard": 0, "reason": {"type": "gone", "reason": "its node went"}}]
-    shards = {"total": 2, "successful": successful, "failed": successful, "failures": failed[:successful]}
+    stated = {"type": "null_pointer_exception", "reason": reason}
+    failures = [{"index": "images-files", "shard": 0, "reason": stated}] if why else []
+    shards = {"total": 2, "successful": successful, "failed": len(failures), "failures": failures}
     pauses: list[float] = []
     monkeypatch.setattr("py_image_dedup.stores.elastic.indices.time.sleep", pauses.append)
-    with stub(200, {"version": {"number": "9.5.0"}, "_shards": shards}, ELASTIC) as url:
+    with stub(status, {"version": {"number": "9.5.0"}, "_shards": shards}, ELASTIC, to="_refresh") as url:
         asked = Connection.open([url])
         asked._unseen.add("images-files")
-        said = r"can't show what was last written to images-files" + successful * r" \(its node went\)"
-        with pytest.raises(StoreUnavailable, match=said):
+        with pytest.raises(StoreUnavailable, match=f"can't show what was last written to images-files{why}$"):
             asked.count("images-files", {"match_all": {}})
         assert 3 < sum(pauses) < 10
         monkeypatch.setattr(

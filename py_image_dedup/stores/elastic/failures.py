@@ -58,7 +58,7 @@ class Failures:
         )
 
     def _refusal(self, error: elastic_transport.ApiError) -> StoreError:
-        stated = error.body.get("error") if isinstance(error.body, dict) else error.message
+        stated = error.body.get("error", error.body) if isinstance(error.body, dict) else error.message
         reason, status = reason_of(stated), error.meta.status
         if error.message == "media_type_header_exception":  # what version 8 says to our client
             return StoreMismatch(f"{self.too_old()} ({reason}); upgrade it")
@@ -115,7 +115,7 @@ def reason_of(error: Any) -> str:
     cause = error
     while isinstance(cause.get("caused_by"), dict):
         cause = cause["caused_by"]
-    return str(cause.get("reason") or error.get("reason") or error)
+    return str(cause.get("reason") or error.get("reason") or cause.get("type") or error)
 
 
 def _in_short(error: BaseException | None) -> str:

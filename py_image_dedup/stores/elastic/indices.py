@@ -58,6 +58,10 @@ class Indices:
                     if needed:
                         raise
                     return
+                except ApiError as error:  # where every shard failed, so did the request
+                    if not isinstance(error.body, dict) or "_shards" not in error.body:
+                        raise
+                    shards = error.body["_shards"]
             # A shard that nobody leads, as far as this node knows, is passed over in silence: what was last written may
             # be hidden then.
             if shards["successful"] and not shards["failed"]:
