@@ -47,8 +47,9 @@ CANONICAL_SIDE: Final = 128
 """Chosen by measurement: finds what 256 finds, and lets a decoder leave out 63 of 64 coefficients of large JPEGs."""
 THUMBNAIL_SIDE: Final = 64
 
-READER: Final = f"Pillow {PIL.__version__}, libheif {pillow_heif.libheif_version()}"
-"""The decoders in use; a picture that older ones could not read is tried again."""
+_READS: Final = 2  # raised when this module reads what it could not read before
+READER: Final = f"{_READS}, Pillow {PIL.__version__}, libheif {pillow_heif.libheif_version()}"
+"""What reads pictures; one that an older reader could not read is tried again."""
 
 _JPEG = frozenset({"JPEG", "MPO"})  # Pillow's names: an MPO is a JPEG with more of them behind it
 _READ_AT_ONCE = 64 << 20  # bytes handed to a decoder; in pieces of 64 kB, as is usual, a JPEG takes 2 % longer
