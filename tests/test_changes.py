@@ -10,6 +10,7 @@ from pathlib import Path
 import pictures
 import pytest
 
+from py_image_dedup import images
 from py_image_dedup.analysis import Limits, LocalAnalyser
 from py_image_dedup.config import Override, load_settings
 from py_image_dedup.errors import RootError
@@ -99,6 +100,19 @@ def test_reads_no_more_of_the_store_than_the_neighbours(library: Library, monkey
 
     assert library.tally.counts["files"] == library.tally.counts["analysed"] == 1
     assert library.tally.counts["decoded"] == 0
+
+
+def test_what_could_not_be_read_is_tried_again_by_another_reader(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade may read what the version before could not; without one nothing is decoded twice."""
+    (library.roots[0] / "broken.jpg").write_bytes(b"no picture at all")
+    analysed = []
+    for reader in ("older", "older", "newer", "newer"):
+        monkeypatch.setattr(images, "READER", reader)
+        library.pipeline().analyse()
+        analysed.append(library.tally.counts["analysed"])
+    assert analysed[1:] == [0, 1, 0]
 
 
 def test_is_the_same_after_it_was_cut_off(library: Library) -> None:
