@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
+from py_image_dedup import files
 from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
 
 _APPLICATION = 0x70696464  # "pidd": marks the file as ours
@@ -140,7 +141,7 @@ def _connect(path: str) -> sqlite3.Connection:
 def _refuse_other_kinds(path: str) -> None:
     """Raise :class:`StoreMismatch` for what is neither empty nor SQLite's: of one byte it would make a new database."""
     try:
-        with open(path, "rb") as file:
+        with files.open_regular(os.path.realpath(path)) as file:
             begins = file.read(len(_BEGINS))
     except OSError:  # not there yet, or SQLite says what is wrong
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -73,6 +74,23 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     file.touch()
     Database.open(str(file)).close()
     assert file.read_bytes().startswith(b"SQLite format 3")
+
+
+def test_a_link_leads_to_the_database(tmp_path: Path) -> None:
+    """What it leads to is looked at, and nothing else is refused."""
+    link, file = tmp_path / "link.db", tmp_path / "notes"
+    link.symlink_to(file)
+    Database.open(str(link)).close()
+    Database.open(str(link)).close()
+    file.write_bytes(b"x")
+    assert "is not a database of py-image-dedup" in refused(link)
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """Nobody waits for what may come out of it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreUnavailable, match="failed: "):
+        Database.open(str(tmp_path / "pipe"))
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
