@@ -192,12 +192,12 @@ def _in_colour(image: Image.Image, source: BinaryIO, size: tuple[int, int]) -> t
     Pillow holds four bytes a pixel of colour: of 12 megapixels 48 MB.  Lightness by itself and a reduced decode for the
     chroma take no longer, and a third of that.
     """
+    mode = _mode_of_colour(image)
+    in_parts = image.format in _JPEG and image.mode == "RGB" and mode == "YCbCr" and _OF_RAW not in image.info
     fitting = min(image.width // size[0], image.height // size[1])
     step = max(step for step in (1, 2, 4, 8) if step <= max(1, fitting))
-    large = image.width * image.height > _LARGE_IN_COLOUR * step**2
-    in_parts = image.format in _JPEG and image.mode == "RGB" and _mode_of_colour(image) != "RGB"
-    if not large or not in_parts or _OF_RAW in image.info:
-        _reduce(image, _mode_of_colour(image), size)
+    if not in_parts or image.width * image.height <= _LARGE_IN_COLOUR * step**2:
+        _reduce(image, mode, size)
         image.load()
         return image, image
     _reduce(image, "L", size)
