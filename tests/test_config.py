@@ -869,6 +869,9 @@ def test_state_paths(place: Place, key: str) -> None:
     assert value(place.load(options={key: "~/new/x"}), key) == str(place.home / "new/x")
     if key == "database":
         assert "is a folder" in place.refusal(options={key: "new/"})
+        os.mkfifo(place.here / "pipe")
+        for device in ("pipe", "/dev/zero", "/dev/null"):  # SQLite would leave files beside it
+            assert "is a pipe, a socket or a device" in place.refusal(options={key: device})
 
 
 # Actions and stores

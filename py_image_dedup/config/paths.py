@@ -72,6 +72,8 @@ def new_file(text: str) -> str:
     place = path(text)
     if text.endswith("/") or _is_folder(place):
         raise Refused("it must be a file, and is a folder")
+    if os.path.exists(place) and not os.path.isfile(place):
+        raise Refused("it must be a file, and is a pipe, a socket or a device")
     return place
 
 
