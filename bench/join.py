@@ -57,11 +57,12 @@ def main() -> int:
     parser.add_argument("--turned-up-to", type=int, default=30_000)
     parser.add_argument("--out", default="build/bench-join", help="holds signatures, stores and results")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)  # what the processes are started with
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: one a processor")
+    parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)  # what the processes are started with
     arguments = parser.parse_args()
     if arguments.measure:
-        kind, database, size, within = arguments.measure
-        measure(kind, database, int(size), float(within))
+        kind, database, size, within, threads = arguments.measure
+        measure(kind, database, int(size), float(within), int(threads))
         return 0
     os.makedirs(arguments.out, exist_ok=True)
     signatures = cached_signatures(
@@ -72,19 +73,20 @@ def main() -> int:
         database = filled_store(signatures[:size], arguments.seed, arguments.out)
         for within in arguments.within:
             for kind in ("all", "new", *(["turned"] if size <= arguments.turned_up_to else [])):
-                figures = measured(kind, database, size, within)
+                figures = measured(kind, database, size, within, arguments.threads)
                 figures |= checked(figures.pop("pairs"), kind, signatures[:size], within)
                 rows.append({"asked": kind, "contents": size, "within": within, **figures})
                 print(rows[-1], file=sys.stderr)
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"numpy {np.__version__}",
+        "threads": arguments.threads,
         "openblas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "default"),
         "rows": rows,
     }
     with open(os.path.join(arguments.out, "join.json"), "w", encoding="utf-8") as file:
         json.dump(result, file, indent=1)
-    print(result["machine"], "OpenBLAS threads:", result["openblas_threads"], end="\n\n")
+    print(result["machine"], "threads:", arguments.threads, "OpenBLAS:", result["openblas_threads"], end="\n\n")
     print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
     for row in rows:
         print(f"| {' | '.join(str(value) for value in row.values())} |")
@@ -182,9 +184,9 @@ def batches(signatures: Signature, seed: int) -> Iterator[list[Record]]:
 # Measuring
 
 
-def measured(kind: str, database: str, size: int, within: float) -> dict[str, Any]:
+def measured(kind: str, database: str, size: int, within: float, threads: int) -> dict[str, Any]:
     """Run one query in a process of its own; return its figures, and the pairs in the order of rows."""
-    command = [sys.executable, __file__, "--measure", kind, database, str(size), str(within)]
+    command = [sys.executable, __file__, "--measure", kind, database, str(size), str(within), str(threads)]
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     figures: dict[str, Any] = json.loads(lines.pop())
     row_of = {name_of(row): row for row in range(size)}
@@ -192,14 +194,14 @@ def measured(kind: str, database: str, size: int, within: float) -> dict[str, An
     return {**figures, "matches": len(pairs), "pairs": pairs}
 
 
-def measure(kind: str, database: str, size: int, within: float) -> None:
+def measure(kind: str, database: str, size: int, within: float, threads: int) -> None:
     """Ask the store, print the pairs line by line, and last what it took."""
     store = SqliteStore.open(database, origin="bench")
     contents = [name_of(row) for row in range(size)]
     new = [contents[row] for row in new_rows(size)]
     turns = list(Turn) if kind == "turned" else []
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-    every = store.similar(contents, within=within, orientations=turns)
+    every = store.similar(contents, within=within, orientations=turns, threads=threads)
     for match in every if kind != "new" else store.near(new, within=within):
         print(match.a, match.b)
     after, wall = resource.getrusage(resource.RUSAGE_SELF), time.monotonic() - started

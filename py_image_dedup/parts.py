@@ -40,7 +40,7 @@ WINDOWS: Final = (
 
 
 def find_parts(
-    store: Store, contents: Collection[str], *, within: float, progress: Progress | None = None
+    store: Store, contents: Collection[str], *, within: float, threads: int = 1, progress: Progress | None = None
 ) -> Iterator[Match]:
     """Yield pairs of contents of which a window of one is at most `within` from the whole other; each pair once.
 
@@ -52,7 +52,7 @@ def find_parts(
     is_window = np.arange(2 * number) >= number
     for done, window in enumerate(WINDOWS):
         both = np.concatenate([whole, _of_windows(store, hashes, window)])
-        for pairs in join(both, within=within, new=is_window):
+        for pairs in join(both, within=within, new=is_window, threads=threads):
             mixed = (pairs.a < number) & (pairs.b >= number) & (pairs.b != pairs.a + number)
             columns = (pairs.a[mixed], pairs.b[mixed] - number, pairs.distances[mixed])
             for a, b, distance in zip(*(column.tolist() for column in columns), strict=True):

@@ -271,11 +271,10 @@ class Pipeline:
 
     def _matches(self, contents: Collection[str], limits: tuple[float, float]) -> Iterator[Match]:
         """Find the pairs that may be duplicates, and those further apart that may be shown as similar."""
+        analysis, progress = self._settings.analysis, self._observer.progress
+        turns = ORIENTATIONS[analysis.orientations]
         found = self._store.similar(
-            contents,
-            within=max(limits),
-            orientations=ORIENTATIONS[self._settings.analysis.orientations],
-            progress=self._observer.progress,
+            contents, within=max(limits), orientations=turns, threads=analysis.threads, progress=progress
         )
         far = []
         met = set()
@@ -285,10 +284,10 @@ class Pipeline:
                 yield match
             else:
                 far.append(match)
-        if self._settings.analysis.crops:
-            parts = find_parts(self._store, contents, within=max(limits), progress=self._observer.progress)
+        if analysis.crops:
+            parts = find_parts(self._store, contents, within=max(limits), threads=analysis.threads, progress=progress)
             far += [match for match in parts if (match.a, match.b) not in met]
-        yield from in_register(self._store, far, progress=self._observer.progress)
+        yield from in_register(self._store, far, progress=progress)
 
     def _group(self, candidates: Sequence[Candidate], matches: Collection[Match], *, by: Grouping) -> list[Group]:
         """Form groups, looking at each pair of near files before it is called a duplicate."""

@@ -115,6 +115,20 @@ def _has_btrfs() -> bool:
 
 
 @pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the blocks of the join so small that a few rows fill many of them, in every thread."""
+    from py_image_dedup.stores import join, tiles
+
+    for where in (tiles, join):
+        monkeypatch.setattr(where, "ROWS", 8)
+        monkeypatch.setattr(where, "COLUMNS", 16)
+    monkeypatch.setattr(tiles, "_PIECES", ((4, 8),))
+    for name, value in (("_LEAST_PART", 1), ("_READ_AT_ONCE", 3), ("_PENDING", 10), ("_CHECKED_AT_ONCE", 7)):
+        monkeypatch.setattr(join, name, value)
+    monkeypatch.setattr(join, "_YIELDED_AT_ONCE", 5)
+
+
+@pytest.fixture
 def disk(tmp_path: Path) -> Disk:
     """A folder of photos to fill, with a target, a state directory and a trash beside it."""
     made = Disk(os.path.realpath(tmp_path))

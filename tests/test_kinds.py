@@ -21,7 +21,6 @@ from py_image_dedup.kinds.interface import Kind, Signed, Vectors
 from py_image_dedup.kinds.mean import Mean
 from py_image_dedup.kinds.tensor import Tensor
 from py_image_dedup.model import Turn
-from py_image_dedup.stores import join as module
 from py_image_dedup.stores.join import join
 
 ROTATIONS = (Turn.HALF, Turn.CLOCKWISE, Turn.COUNTERCLOCKWISE)
@@ -89,15 +88,6 @@ def adversarial(kind: Tensor, rng: np.random.Generator, count: int) -> Vectors:
     return np.array(rows[:count])
 
 
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make blocks so small that a few rows fill many of them."""
-    for name, value in (("_TILE_ROWS", 8), ("_TILE_COLUMNS", 16), ("_READ_AT_ONCE", 3), ("_PENDING", 10)):
-        monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(module, "_PIECES", ((4, 8),))
-    monkeypatch.setattr(module, "_CHECKED_AT_ONCE", 7)
-
-
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("kind", [Tensor(side=10), Tensor(side=13), Tensor(side=40), Tensor(side=10, grey=True)])
 @pytest.mark.parametrize("within", [0.0, 0.5, 5.0, 200.0, 20_000.0, 65_025.0])
@@ -106,7 +96,9 @@ def test_tensors_equal_brute_force(kind: Tensor, within: float, turns: tuple[Tur
     """Every pair within a mean squared error is found with that error to the last bit, and with its best turn."""
     rows = adversarial(kind, np.random.default_rng(int(within)), 70)
 
-    assert joined(kind, rows, within, orientations=turns) == brute_force(kind, rows, within, {Turn.UPRIGHT, *turns})
+    expected = brute_force(kind, rows, within, {Turn.UPRIGHT, *turns})
+    for threads in (1, 3):
+        assert joined(kind, rows, within, orientations=turns, threads=threads) == expected
 
 
 @given(

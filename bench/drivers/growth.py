@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.drivers import common
 
+_PROCESSES = 2  # or threads, of every tool that can
 _NEAR = 50  # one in so many is a copy of another with a few changes
 
 
@@ -53,7 +54,7 @@ def _ours(count: int) -> Callable[[], int]:
     from py_image_dedup.stores import join
 
     rows = _signatures(count)
-    return lambda: sum(len(pairs.a) for pairs in join.join(rows, within=0.25))
+    return lambda: sum(len(pairs.a) for pairs in join.join(rows, within=0.25, threads=_PROCESSES))
 
 
 def _image_match(count: int) -> Callable[[], int]:
@@ -95,7 +96,7 @@ class _Built:
         build = {"duration": {"start": "", "end": "", "seconds_elapsed": 0}, "parameters": parameters}
         self.stats = {
             "directory": (),
-            "process": {"build": {**build, "processes": 2}},
+            "process": {"build": {**build, "processes": _PROCESSES}},
             "total_files": count,
             "invalid_files": {"count": 0, "logs": {}},
             "skipped_files": {"count": 0, "logs": []},
@@ -108,7 +109,7 @@ def _difpy(count: int) -> Callable[[], int]:
     built = _Built(count)
 
     def compare() -> int:
-        found = difPy.search(built, similarity="similar", same_dim=False, show_progress=False, processes=2)
+        found = difPy.search(built, similarity="similar", same_dim=False, show_progress=False, processes=_PROCESSES)
         return sum(len(some) for some in found.result.values())
 
     return compare

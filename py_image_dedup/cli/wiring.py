@@ -45,7 +45,7 @@ def settings_options(command: Callable[P, R]) -> Callable[P, R]:
                 help="Where signatures live. auto: Elasticsearch when one is configured, else SQLite.",
             ),
             click.option("--database", metavar="FILE", help="The SQLite file."),
-            click.option("--threads", "-t", type=int, help="How many threads analyse."),
+            click.option("--threads", "-t", type=int, help="How many threads analyse and compare."),
         )
     ):
         command = option(command)

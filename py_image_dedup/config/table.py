@@ -88,7 +88,7 @@ ENTRIES = (
         parse=v.whole(1, 1024),
         otherwise="the number of CPUs that may be used",
         example="4",
-        meaning="How many pictures are analysed at the same time.",
+        meaning="How many threads analyse pictures, compare signatures and look at pairs.",
     ),
     Entry(
         key="analysis.use_exif_data",

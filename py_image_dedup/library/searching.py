@@ -43,7 +43,7 @@ def search(
     tensors).  `rotate`: also if one is turned by 90, 180 or 270 degrees.  `same_dim`: only those of one width and
     height, in either order.  `last_look`: before two pictures match, decode both and compare them block by block, so
     that what differs in a word does not; None for what suits the kind (only ``goldberg`` needs it).  `processes`: how
-    many threads do that.  `chunksize` is told in the statistics and changes nothing.  `lazy` is what versions of difPy
+    many threads do both.  `chunksize` is told in the statistics and changes nothing.  `lazy` is what versions of difPy
     before 4.2 call `same_dim`.
 
     Pictures with several frames or pages and cameras' raw files match only if their bytes are the same.
@@ -58,7 +58,7 @@ def search(
     by_content = {picture.file.content: picture for picture in collection.pictures}
     with watching(show=show_progress) as observer:
         observer.phase("Comparing pictures", 2, 2)
-        found = near_pairs(collection, within, rotate=rotate, same_dim=same_dim, observer=observer)
+        found = near_pairs(collection, within, rotate=rotate, same_dim=same_dim, threads=threads, observer=observer)
         matches = [*(_looked_at(found, by_content, threads) if looks else found)]
     result = listed(collection, Neighbours(matches, whole=dict.fromkeys(by_content, True)))
     stats = copy.deepcopy(collection.stats)
@@ -78,7 +78,7 @@ def search(
 
 
 def near_pairs(
-    collection: Collection, within: float, *, rotate: bool, same_dim: bool, observer: Observer
+    collection: Collection, within: float, *, rotate: bool, same_dim: bool, threads: int, observer: Observer
 ) -> Iterator[Match]:
     """Yield the pairs of contents that are near by their signatures; their sizes must allow it, and single frames."""
     contents = [*collection.rows]
@@ -91,6 +91,7 @@ def near_pairs(
         within=within,
         kind=collection.kind,
         orientations=_ROTATIONS if rotate else (),
+        threads=threads,
         progress=observer.progress,
     ):
         if sizes[match.a] == sizes[match.b] and sizes[match.a]:

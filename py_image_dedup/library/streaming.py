@@ -34,6 +34,7 @@ def pairs(
     *,
     rotate: bool = True,
     same_dim: bool = True,
+    processes: int | None = None,
 ) -> Iterator[Pair]:
     """Yield every pair of pictures of a collection that are near each other, as soon as it is found, in any order.
 
@@ -41,7 +42,8 @@ def pairs(
     there is no last look.
     """
     within = parameters.distance_of(similarity, collection.kind)
-    return _pairs(collection, within, rotate=rotate, same_dim=same_dim)
+    threads = parameters.threads_of(processes)
+    return _pairs(collection, within, rotate=rotate, same_dim=same_dim, threads=threads)
 
 
 def leaks(
@@ -65,11 +67,18 @@ def leaks(
     collection = build(*named, px_size=px_size, kind=kind, show_progress=show_progress, processes=processes)
     within = parameters.distance_of(similarity, collection.kind)
     roots = frozenset(place.folder for place in ours)
-    return _pairs(collection, within, rotate=rotate, same_dim=same_dim, train=roots)
+    threads = parameters.threads_of(processes)
+    return _pairs(collection, within, rotate=rotate, same_dim=same_dim, threads=threads, train=roots)
 
 
 def _pairs(
-    collection: Collection, within: float, *, rotate: bool, same_dim: bool, train: frozenset[str] | None = None
+    collection: Collection,
+    within: float,
+    *,
+    rotate: bool,
+    same_dim: bool,
+    threads: int,
+    train: frozenset[str] | None = None,
 ) -> Iterator[Pair]:
     """Yield pairs; with `train`, a set of roots, only those of a picture below one of these and one that is not."""
     holders: defaultdict[str, list[tuple[bool, str]]] = defaultdict(list)
@@ -79,7 +88,8 @@ def _pairs(
         for (one_side, one), (other_side, other) in combinations(some, 2):
             if train is None or one_side != other_side:
                 yield _ordered(one, other, 0.0, Turn.UPRIGHT, swap=not one_side)
-    for match in near_pairs(collection, within, rotate=rotate, same_dim=same_dim, observer=Observer()):
+    found = near_pairs(collection, within, rotate=rotate, same_dim=same_dim, threads=threads, observer=Observer())
+    for match in found:
         for (one_side, one), (other_side, other) in product(holders[match.a], holders[match.b]):
             if train is None or one_side != other_side:
                 yield _ordered(one, other, match.distance, match.turn, swap=not one_side)

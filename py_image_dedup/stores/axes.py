@@ -98,7 +98,7 @@ def rest_of(projected: Floats, squares: Floats) -> Floats:
 
 
 def product(a: Floats, b: Floats) -> Floats:
-    """Multiply matrices some rows at a time, so that OpenBLAS takes one thread (see join._Tile)."""
+    """Multiply matrices some rows at a time, so that OpenBLAS takes one thread (see tiles.Tile)."""
     products = np.empty((len(a), b.shape[1]))
     step = max(1, ONE_THREAD // b.size)
     for start in range(0, len(a), step):

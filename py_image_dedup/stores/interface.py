@@ -112,6 +112,7 @@ class Store(Protocol):
         *,
         within: float,
         orientations: Collection[Turn] = (),
+        threads: int = 1,
         progress: Progress | None = None,
     ) -> Iterator[Match]:
         """Yield every pair of different contents among these whose signatures are at most `within` apart.
@@ -122,6 +123,8 @@ class Store(Protocol):
         from the other; either of the two may be turned, so that a turn brings its inverse with it.  The pair comes
         with the turn of least distance; of several that are equally near with upright, else with the first of the
         enumeration.
+
+        `threads`: how many may compare at the same time.
         """
 
     def near(self, contents: Collection[str], *, within: float, orientations: Collection[Turn] = ()) -> Iterator[Match]:

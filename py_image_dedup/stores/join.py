@@ -15,7 +15,8 @@ Where signatures are long, :mod:`py_image_dedup.stores.sketches` leaves out most
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,23 +26,21 @@ from py_image_dedup.kinds.goldberg import GOLDBERG
 from py_image_dedup.kinds.interface import Floats, Kind, Vectors
 from py_image_dedup.model import Turn
 from py_image_dedup.stores import axes as directions
-from py_image_dedup.stores.axes import ONE_THREAD, product, rest_of
+from py_image_dedup.stores.axes import product, rest_of
 from py_image_dedup.stores.rows import READ_AT_ONCE as _READ_AT_ONCE
 from py_image_dedup.stores.rows import pieces, row_keys
 from py_image_dedup.stores.sketches import Sketches
+from py_image_dedup.stores.tiles import COLUMNS, ROWS, Short, Tile
 
-_TILE_ROWS = 256
-_TILE_COLUMNS = 1024  # a tile of bounds, 1 MB, stays in the cache of one core between product and comparison
-_PIECES = ((128, 64), (64, 64), (64, 32))  # of a tile
 _TOLERANCE = 2e-5  # of float32 products of at most 67 values, in squares of the longest point
 _FAR = -1e30  # what stands for half a square where a tile has room for more rows than there are
-_PENDING = 1 << 16  # candidates collected before they are checked
+_PENDING = 1 << 16  # candidates that a thread collects before it checks them
+_LEAST_PART = 16  # tiles, some milliseconds; less is not worth a thread
 _CHECKED_AT_ONCE = 1024  # candidates of 648 values; their signatures stay in the cache
 _YIELDED_AT_ONCE = 1 << 20  # pairs; bounds the memory where thousands of rows are equal
 
 Progress = Callable[[int, int], None]
 Numbers = npt.NDArray[np.int64]
-Short = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +76,7 @@ def join(
     kind: Kind = GOLDBERG,
     new: npt.NDArray[np.bool_] | None = None,
     orientations: Collection[Turn] = (),
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Pairs]:
     """Yield all pairs of rows of `signatures`, shape (n, length), that are at most `within` apart by their kind.
@@ -84,6 +84,7 @@ def join(
     `new`, shape (n,): only pairs with at least one row that is new are wanted.  `orientations`: turns of one of the
     two to try besides upright; each brings its inverse with it, since a pair has no order.  A pair comes once, with
     the turn of least distance; of several that are equally near with upright, else the first of the enumeration.
+    `threads`: how many compare; the order in which pairs come depends on it.
 
     Points without a direction match nothing where directions are compared.  Equal rows are compared once and expanded
     at the end.
@@ -96,7 +97,7 @@ def join(
     if len(distinct.rows) < 2 or not distinct.new:
         return
     turns = sorted({Turn.UPRIGHT, *orientations, *(turn.inverse for turn in orientations)})
-    for pairs in _join_distinct(distinct, within=within, turns=turns, progress=progress):
+    for pairs in _join_distinct(distinct, within=within, turns=turns, threads=threads, progress=progress):
         yield from distinct.expand(pairs)
 
 
@@ -203,32 +204,46 @@ def _squares(kind: Kind, signatures: Vectors) -> Floats:
 
 
 def _join_distinct(
-    distinct: _Distinct, *, within: float, turns: Collection[Turn], progress: Progress | None
+    distinct: _Distinct, *, within: float, turns: Sequence[Turn], threads: int, progress: Progress | None
 ) -> Iterator[_Near]:
     """Compare tile by tile; the pairs are numbers of distinct signatures, not of rows."""
     bound = _Bound.of(distinct, within)
     columns, rows = len(distinct.rows), distinct.new
-    short = bound.left(bound.room(rows + -rows % _TILE_ROWS))
-    tile = _Tile(bound.width)
+    short = bound.left(bound.room(rows + -rows % ROWS))
     sketches = Sketches(distinct.kind, columns, len(bound.axes), most=(distinct.kind.directions_only - bound.least) * 2)
-    pending = _Pending(distinct, tile, within, sketches)
-    total = sum(min(j + _TILE_COLUMNS, rows) for j in range(0, columns, _TILE_COLUMNS))
+    workers = [_Worker(distinct, Tile(bound.width), within, sketches) for _ in range(threads)]
+    total = sum(min(j + COLUMNS, rows) for j in range(0, columns, COLUMNS))
     done = 0
-    for j in range(0, columns, _TILE_COLUMNS):
-        points = distinct.points(slice(j, j + _TILE_COLUMNS))
-        sketches.put(j, *points)
-        block = [*bound.short(*points, turns)]
-        below = min(j + _TILE_COLUMNS, rows)
-        short[j:below] = bound.left(block[0])[: max(0, below - j)]
-        for i in range(0, below, _TILE_ROWS):
-            for turn, others in zip(turns, block, strict=True):
-                pending.add(tile.hits(short[i : i + _TILE_ROWS], others, bound.least), i, j, turn)
-            if pending.count >= _PENDING:
-                yield from pending.check()
-        done += below
-        if progress is not None:
-            progress(done, total)
-    yield from pending.check()
+    with ThreadPoolExecutor(threads, "join") as pool:
+        for j in range(0, columns, COLUMNS):
+            points = distinct.points(slice(j, j + COLUMNS))
+            sketches.put(j, *points)
+            block = [*zip(turns, bound.short(*points, turns), strict=True)]
+            below = min(j + COLUMNS, rows)
+            short[j:below] = bound.left(block[0][1])[: max(0, below - j)]
+            tiles = range(0, below, ROWS)
+            parts = min(threads, max(1, len(tiles) * len(turns) // _LEAST_PART))
+            yield from _side_by_side(
+                pool,
+                [
+                    worker.compare(short, block, bound.least, tops=tiles[k::parts], left=j)
+                    for k, worker in enumerate(workers[:parts])
+                ],
+            )
+            done += below
+            if progress is not None:
+                progress(done, total)
+        yield from _side_by_side(pool, [map(_Worker.check, [worker]) for worker in workers])
+
+
+def _side_by_side(pool: ThreadPoolExecutor, parts: Sequence[Iterator[list[_Near]]]) -> Iterator[_Near]:
+    """Run parts of the work to their ends, each in a thread; a single one in this."""
+    while parts:
+        run = pool.map if len(parts) > 1 else map
+        found = [*run(lambda part: next(part, None), parts)]
+        parts = [part for part, near in zip(parts, found, strict=True) if near is not None]
+        for near in found:
+            yield from near or ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -269,7 +284,7 @@ class _Bound:
         count = self.axes.shape[1]
         for turn in turns:
             projected = product(sketches, self.distinct.kind.turned_sketches(self.axes.T, turn.inverse).T)
-            short = self.room(_TILE_COLUMNS)
+            short = self.room(COLUMNS)
             here = short[: len(sketches)]
             here[:, :count] = projected
             here[:, count] = rest_of(projected, squares)
@@ -284,64 +299,40 @@ class _Bound:
         return np.concatenate([right[:, :-2], right[:, :-3:-1]], axis=1)
 
 
-class _Tile:
-    """Room for the bounds of one tile, used again and again: fresh pages would cost more than the products.
+class _Worker:
+    """Compares tiles, and holds candidates until there are enough for the exact check; in one thread at a time."""
 
-    A tile is multiplied in pieces so small that OpenBLAS takes one thread for each.  Its other threads would spin
-    while they wait for the next: with two of them the same tiles took 40 times as much CPU time on a busy machine.
-    """
-
-    def __init__(self, width: int) -> None:
-        rows, columns = next(piece for piece in _PIECES if piece[0] * piece[1] * width <= ONE_THREAD)
-        self._width = width
-        self._piece = rows, columns
-        self._bounds = np.empty((_TILE_ROWS // rows, _TILE_COLUMNS // columns, rows, columns), np.float32)
-        self._passed = np.empty(self._bounds.shape, np.bool_)
-
-    def hits(self, left: Short, right: Short, least: float) -> Numbers:
-        """Return where in a full tile the product of the short vectors is at least `least`; see :meth:`places`."""
-        rows, columns = self._piece
-        lefts = left.reshape(-1, 1, rows, self._width)
-        rights = right.reshape(1, -1, columns, self._width).transpose(0, 1, 3, 2)
-        np.matmul(lefts, rights, out=self._bounds)
-        np.greater_equal(self._bounds, least, out=self._passed)
-        return np.flatnonzero(self._passed)
-
-    def places(self, hits: Numbers) -> tuple[Numbers, Numbers]:
-        """Return the rows and columns, within the tile, of hits."""
-        rows, columns = self._piece
-        piece, place = np.divmod(hits, rows * columns)
-        across = _TILE_COLUMNS // columns
-        return piece // across * rows + place // columns, piece % across * columns + place % columns
-
-
-class _Pending:
-    """Candidates that wait for their exact check; all turns of one pair of rows wait together."""
-
-    def __init__(self, distinct: _Distinct, tile: _Tile, within: float, sketches: Sketches) -> None:
-        self.count = 0
+    def __init__(self, distinct: _Distinct, tile: Tile, within: float, sketches: Sketches) -> None:
         self._distinct = distinct
         self._tile = tile
         self._within = within
         self._sketches = sketches
+        self._count = 0
         self._found: list[tuple[Turn, int, int, Numbers]] = []
 
-    def add(self, hits: Numbers, i: int, j: int, turn: Turn) -> None:
-        """Take over the hits of the tile whose upper left corner is (i, j)."""
-        if len(hits):
-            self.count += len(hits)
-            self._found.append((turn, i, j, hits))
+    def compare(
+        self, short: Short, block: Sequence[tuple[Turn, Short]], least: float, *, tops: Sequence[int], left: int
+    ) -> Iterator[list[_Near]]:
+        """Compare the tiles of a block of columns, turned in some ways, that begin at these rows; check now and then.
 
-    def check(self) -> Iterator[_Near]:
-        """Yield the candidates that are matches, each pair with its best turn, and forget all."""
+        All turns of one pair of rows wait together.
+        """
+        for top in tops:
+            for turn, columns in block:
+                hits = self._tile.hits(short[top : top + ROWS], columns, least)
+                if len(hits):
+                    self._count += len(hits)
+                    self._found.append((turn, top, left, hits))
+            if self._count >= _PENDING:
+                yield self.check()
+
+    def check(self) -> list[_Near]:
+        """Return the candidates that are matches, each pair with its best turn, and forget all."""
         near = [pairs for turn, a, b in self._by_turn() for pairs in self._near(turn, a, b)]
         several = len({turn for turn, *_ in self._found}) > 1
         self._found.clear()
-        self.count = 0
-        if several:
-            yield from _best(near)
-        else:
-            yield from near
+        self._count = 0
+        return [*_best(near)] if several else near
 
     def _by_turn(self) -> Iterator[tuple[Turn, Numbers, Numbers]]:
         """Yield pairs of signatures; those beyond the last, or met the other way round too, are left out."""

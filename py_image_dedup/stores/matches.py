@@ -50,6 +50,7 @@ def matches(
     kind: Kind = GOLDBERG,
     new: Collection[str] | None = None,
     orientations: Collection[Turn] = (),
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Match]:
     """Yield all pairs of contents that are at most `within` apart, by the exact join; see :class:`Store`.
@@ -60,8 +61,15 @@ def matches(
     if new is not None:
         wanted = new if isinstance(new, AbstractSet) else frozenset(new)
         is_new = np.fromiter((hashes[row] in wanted for row in range(len(hashes))), np.bool_, len(hashes))
-    found = join(signatures, within=within, kind=kind, new=is_new, orientations=orientations, progress=progress)
-    for pairs in found:
+    for pairs in join(
+        signatures,
+        within=within,
+        kind=kind,
+        new=is_new,
+        orientations=orientations,
+        threads=threads,
+        progress=progress,
+    ):
         columns = (pairs.a.tolist(), pairs.b.tolist(), pairs.distances.tolist(), pairs.turns.tolist())
         for a, b, distance, turn in zip(*columns, strict=True):
             yield Match(hashes[a], hashes[b], distance, _TURN_OF[turn])

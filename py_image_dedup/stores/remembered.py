@@ -34,13 +34,14 @@ def similar(
     *,
     within: float,
     orientations: Collection[Turn] = (),
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[Match]:
     """Yield what ``Store.similar`` does, by the exact join, and compare only what has come since the last search.
 
     Without a file, compare everything.
     """
-    search = partial(matches, within=within, orientations=orientations, progress=progress)
+    search = partial(matches, within=within, orientations=orientations, threads=threads, progress=progress)
     wanted = {bytes.fromhex(content) for content in contents}
     if database is None:
         yield from search(*signatures(wanted))

@@ -163,6 +163,7 @@ class SqliteStore:
         *,
         within: float,
         orientations: Collection[Turn] = (),
+        threads: int = 1,
         progress: Progress | None = None,
     ) -> Iterator[Match]:
         """Yield every pair of different contents among these that is at most `within` apart, by the exact join.
@@ -170,7 +171,13 @@ class SqliteStore:
         What it finds is remembered, so that the next one compares only what has come since.
         """
         yield from remembered.similar(
-            self._file, contents, self._signatures, within=within, orientations=orientations, progress=progress
+            self._file,
+            contents,
+            self._signatures,
+            within=within,
+            orientations=orientations,
+            threads=threads,
+            progress=progress,
         )
 
     def near(self, contents: Collection[str], *, within: float, orientations: Collection[Turn] = ()) -> Iterator[Match]:

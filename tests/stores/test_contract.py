@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pictures
@@ -20,6 +21,7 @@ from py_image_dedup import signature
 from py_image_dedup.model import Content, Facts, File, Look, Match, Record, Turn
 from py_image_dedup.stores.elastic import ElasticStore
 from py_image_dedup.stores.interface import Store
+from py_image_dedup.stores.join import join
 from py_image_dedup.stores.sqlite import SqliteStore
 
 
@@ -426,6 +428,21 @@ def by_number(matches: list[Match], hashes: list[str]) -> set[tuple[int, int]]:
     return {(a, b) for a, b in pairs}
 
 
+def test_compares_in_as_many_threads_as_it_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a user allows reaches the join."""
+    told = []
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        told.append(options["threads"])
+        return join(*arguments, **options)
+
+    monkeypatch.setattr("py_image_dedup.stores.matches.join", noted)
+    some = records(album())
+    store.put(some)
+    assert list(store.similar([one.file.content for one in some], within=0.2, threads=3))
+    assert told == [3]
+
+
 def test_finds_all_similar_pictures(store: Store) -> None:
     vectors = album()
     some = records(vectors)
@@ -463,7 +480,8 @@ def test_a_series_of_searches_finds_what_each_alone_would(store_factory: StoreFa
         if step in {7, 11}:
             radius, orientations = 0.35, (Turn.HALF,) if step == 11 else ()
         wanted = present if step % 3 else set(random.choice(sorted(present), len(present) // 2).tolist())
-        found = list(store.similar([hashes[number] for number in wanted], within=radius, orientations=orientations))
+        asked = [hashes[number] for number in wanted]
+        found = list(store.similar(asked, within=radius, orientations=orientations, threads=1 + step % 3))
         if step in {3, 8}:  # abandoned half way
             next(iter(store.similar([hashes[number] for number in present], within=radius)), None)
         a, b = np.array(list(combinations(sorted(wanted), 2))).T

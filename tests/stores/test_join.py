@@ -1,9 +1,11 @@
 """The exact radius join: every pair within the distance, none missed, none twice."""
 
+import threading
 import time
 import tracemalloc
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,8 @@ from py_image_dedup.model import Turn
 from py_image_dedup.signature import LENGTH, Signature, distance, distances, norms, turned
 from py_image_dedup.stores import axes as directions
 from py_image_dedup.stores import join as module
-from py_image_dedup.stores.join import join
+from py_image_dedup.stores import tiles
+from py_image_dedup.stores.join import Pairs, join
 from py_image_dedup.stores.rows import row_keys
 
 RADII = (0.0, 1e-9, 0.1, 0.25, 0.35, 0.6, 0.99, 1.0)
@@ -119,16 +122,9 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make blocks so small that a few rows fill many of them, and take no time to find axes."""
+def small_blocks(small_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """Take no time to find axes, either."""
     monkeypatch.setattr(directions, "_principal_axes", any_axes)
-    monkeypatch.setattr(module, "_TILE_ROWS", 8)
-    monkeypatch.setattr(module, "_TILE_COLUMNS", 16)
-    monkeypatch.setattr(module, "_PIECES", ((4, 8),))
-    monkeypatch.setattr(module, "_READ_AT_ONCE", 3)
-    monkeypatch.setattr(module, "_PENDING", 10)
-    monkeypatch.setattr(module, "_CHECKED_AT_ONCE", 7)
-    monkeypatch.setattr(module, "_YIELDED_AT_ONCE", 5)
 
 
 @pytest.mark.parametrize("axes", [any_axes, tight_axes])
@@ -190,7 +186,9 @@ def test_equals_brute_force_around_block_borders(
     for seed in range(2):
         signatures = make(np.random.default_rng(seed), count)
         for within in (0.1, 0.35, 1.0):
-            assert joined(signatures, within) == brute_force(signatures, within)
+            expected = brute_force(signatures, within)
+            for threads in (1, 2, 5):
+                assert joined(signatures, within, threads=threads) == expected
 
 
 @given(
@@ -376,7 +374,8 @@ def test_pairs_with_a_new_row(make: Callable[[np.random.Generator, int], Signatu
         new = rng.random(count) < share
         for within in (0.0, 0.25, 1.0):
             expected = {pair: apart for pair, apart in brute_force(signatures, within).items() if new[[*pair]].any()}
-            assert joined(signatures, within, new=new) == expected
+            for threads in (1, 3):
+                assert joined(signatures, within, new=new, threads=threads) == expected
 
 
 Found = tuple[float, Turn]
@@ -419,10 +418,12 @@ def test_turned_copies(
     new = rng.random(len(signatures)) < 0.3
     for within in (0.0, 0.25, 1.0):
         expected = turned_brute_force(signatures, within, turns)
-        found = joined_turned(signatures, within, orientations=orientations)
-        assert found == expected
-        found = joined_turned(signatures, within, orientations=orientations, new=new)
-        assert found == {pair: how for pair, how in expected.items() if new[[*pair]].any()}
+        newest = {pair: how for pair, how in expected.items() if new[[*pair]].any()}
+        for threads in (1, 3):
+            found = joined_turned(signatures, within, orientations=orientations, threads=threads)
+            assert found == expected
+            found = joined_turned(signatures, within, orientations=orientations, new=new, threads=threads)
+            assert found == newest
 
 
 def joined_turned(signatures: Signature, within: float, **options: Any) -> dict[tuple[int, int], Found]:
@@ -451,6 +452,37 @@ def test_progress_grows_to_its_total(make: Callable[[np.random.Generator, int], 
     assert list(done) == sorted(done)
     assert len(set(totals)) == 1
     assert done[-1] == totals[-1] > 0
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_pairs_do_not_wait_for_the_end_in_several_threads() -> None:
+    """Where all match all, pairs come while tiles are left, and a join that is given up leaves no thread behind."""
+    rng = np.random.default_rng(8)
+    base = rng.integers(-2, 3, LENGTH).astype(np.int8)
+    signatures = np.array([noisy(rng, base, 3) for _ in range(200)])
+    far: list[int] = []
+    found = join(signatures, within=0.2, threads=3, progress=lambda done, total: far.append(total - done))
+    with closing(cast("Generator[Pairs, None, None]", found)) as running:
+        assert len(next(running).a)
+        assert not far or far[-1] > 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("join")]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_fails_in_a_thread_fails_the_join(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """An error while a tile is compared is not swallowed: pairs would be missing."""
+    hits = tiles.Tile.hits
+    tops = iter(range(1000))
+
+    def fail_once(*arguments: Any) -> Any:
+        if next(tops) == 17:
+            raise MemoryError
+        return hits(*arguments)
+
+    monkeypatch.setattr(tiles.Tile, "hits", fail_once)
+    with pytest.raises(MemoryError):
+        joined(pictures(np.random.default_rng(9), 100), 0.2, threads=threads)
 
 
 def peak_megabytes(signatures: Signature, within: float, **options: Any) -> tuple[int, float]:
@@ -486,12 +518,13 @@ def test_memory_is_bounded_for_thousands_of_equal_rows() -> None:
     assert time.process_time() - started < 60
 
 
-def test_memory_is_bounded_where_every_turn_fits() -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_memory_is_bounded_where_every_turn_fits(threads: int) -> None:
     """600 signatures that look nearly the same from all sides give each pair once, within 300 MB."""
     rng = np.random.default_rng(7)
     signatures = np.array([noisy(rng, np.ones(LENGTH, np.int8), 3) for _ in range(600)])
     different = len(np.unique(signatures, axis=0))
     assert different > 500
-    pairs, megabytes = peak_megabytes(signatures, 0.2, orientations=list(Turn))
+    pairs, megabytes = peak_megabytes(signatures, 0.2, orientations=list(Turn), threads=threads)
     assert pairs == 600 * 599 // 2
     assert megabytes < 300

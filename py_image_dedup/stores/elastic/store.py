@@ -190,6 +190,7 @@ class ElasticStore:
         *,
         within: float,
         orientations: Collection[Turn] = (),
+        threads: int = 1,
         progress: Progress | None = None,
     ) -> Iterator[Match]:
         """Yield every pair of different contents among these that is at most `within` apart.
@@ -205,6 +206,7 @@ class ElasticStore:
                 lambda wanted: self.signatures(content.hex() for content in wanted),
                 within=within,
                 orientations=orientations,
+                threads=threads,
                 progress=progress,
             )
 
