@@ -30,7 +30,7 @@ from py_image_dedup.stores.axes import product, rest_of
 from py_image_dedup.stores.rows import READ_AT_ONCE as _READ_AT_ONCE
 from py_image_dedup.stores.rows import pieces, row_keys
 from py_image_dedup.stores.sketches import Sketches
-from py_image_dedup.stores.tiles import COLUMNS, ROWS, Short, Tile
+from py_image_dedup.stores.tiles import COLUMNS, ROWS, Short, Tile, left_hand, right_hand
 
 _TOLERANCE = 2e-5  # of float32 products of at most 67 values, in squares of the longest point
 _FAR = -1e30  # what stands for half a square where a tile has room for more rows than there are
@@ -209,7 +209,7 @@ def _join_distinct(
     """Compare tile by tile; the pairs are numbers of distinct signatures, not of rows."""
     bound = _Bound.of(distinct, within)
     columns, rows = len(distinct.rows), distinct.new
-    short = bound.left(bound.room(rows + -rows % ROWS))
+    lefts = np.empty((-(-rows // ROWS), bound.width, ROWS), np.float32)
     sketches = Sketches(distinct.kind, columns, len(bound.axes), most=(distinct.kind.directions_only - bound.least) * 2)
     workers = [_Worker(distinct, Tile(bound.width), within, sketches) for _ in range(threads)]
     total = sum(min(j + COLUMNS, rows) for j in range(0, columns, COLUMNS))
@@ -218,18 +218,22 @@ def _join_distinct(
         for j in range(0, columns, COLUMNS):
             points = distinct.points(slice(j, j + COLUMNS))
             sketches.put(j, *points)
-            block = [*zip(turns, bound.short(*points, turns), strict=True)]
+            short = [*bound.short(*points, turns)]
+            block = [(turn, right_hand(one)) for turn, one in zip(turns, short, strict=True)]
             below = min(j + COLUMNS, rows)
-            short[j:below] = bound.left(block[0][1])[: max(0, below - j)]
-            tiles = range(0, below, ROWS)
+            here = lefts[j // ROWS : (j + COLUMNS) // ROWS]
+            here[:] = left_hand(bound.left(short[0]))[: len(here)]
+            tiles = range(-(-below // ROWS))
             parts = min(threads, max(1, len(tiles) * len(turns) // _LEAST_PART))
             yield from _side_by_side(
                 pool,
                 [
-                    worker.compare(short, block, bound.least, tops=tiles[k::parts], left=j)
+                    worker.compare(lefts, tiles[k::parts], block, j, bound.least)
                     for k, worker in enumerate(workers[:parts])
                 ],
             )
+            if max(worker.waiting for worker in workers) >= _PENDING // 2:  # all at once: one by one, others would wait
+                yield from _side_by_side(pool, [map(_Worker.check, [worker]) for worker in workers])
             done += below
             if progress is not None:
                 progress(done, total)
@@ -307,23 +311,24 @@ class _Worker:
         self._tile = tile
         self._within = within
         self._sketches = sketches
-        self._count = 0
         self._found: list[tuple[Turn, int, int, Numbers]] = []
+        self.waiting = 0
+        """How many candidates there are."""
 
     def compare(
-        self, short: Short, block: Sequence[tuple[Turn, Short]], least: float, *, tops: Sequence[int], left: int
+        self, lefts: Short, tiles: Iterable[int], block: Sequence[tuple[Turn, Short]], j: int, least: float
     ) -> Iterator[list[_Near]]:
-        """Compare the tiles of a block of columns, turned in some ways, that begin at these rows; check now and then.
+        """Compare some tiles of the block that begins at column j, turned in some ways; check now and then.
 
         All turns of one pair of rows wait together.
         """
-        for top in tops:
+        for tile in tiles:
             for turn, columns in block:
-                hits = self._tile.hits(short[top : top + ROWS], columns, least)
+                hits = self._tile.hits(lefts[tile], columns, least)
                 if len(hits):
-                    self._count += len(hits)
-                    self._found.append((turn, top, left, hits))
-            if self._count >= _PENDING:
+                    self.waiting += len(hits)
+                    self._found.append((turn, tile * ROWS, j, hits))
+            if self.waiting >= _PENDING:
                 yield self.check()
 
     def check(self) -> list[_Near]:
@@ -331,7 +336,7 @@ class _Worker:
         near = [pairs for turn, a, b in self._by_turn() for pairs in self._near(turn, a, b)]
         several = len({turn for turn, *_ in self._found}) > 1
         self._found.clear()
-        self._count = 0
+        self.waiting = 0
         return [*_best(near)] if several else near
 
     def _by_turn(self) -> Iterator[tuple[Turn, Numbers, Numbers]]:

@@ -19,6 +19,25 @@ Numbers = npt.NDArray[np.int64]
 Short = npt.NDArray[np.float32]
 
 
+def left_hand(short: Short) -> Short:
+    """Lay short vectors, shape (n, width), out as the left sides of tiles, shape (n / ROWS, width, ROWS)."""
+    return np.ascontiguousarray(short.reshape(-1, ROWS, short.shape[1]).transpose(0, 2, 1))
+
+
+def right_hand(short: Short) -> Short:
+    """Lay as many short vectors as a tile has columns out in pieces, shape (pieces, width, columns of a piece).
+
+    That way OpenBLAS needs half the time of what it takes for rows times rows.
+    """
+    width = short.shape[1]
+    return np.ascontiguousarray(short.reshape(-1, _piece(width)[1], width).transpose(0, 2, 1))
+
+
+def _piece(width: int) -> tuple[int, int]:
+    """Return how many rows and columns of short vectors are multiplied at once."""
+    return next(piece for piece in _PIECES if piece[0] * piece[1] * width <= ONE_THREAD)
+
+
 class Tile:
     """Room for the bounds of one tile, used again and again: fresh pages would cost more than the products.
 
@@ -27,18 +46,17 @@ class Tile:
     """
 
     def __init__(self, width: int) -> None:
-        rows, columns = next(piece for piece in _PIECES if piece[0] * piece[1] * width <= ONE_THREAD)
-        self._width = width
-        self._piece = rows, columns
+        self._piece = rows, columns = _piece(width)
         self._bounds = np.empty((ROWS // rows, COLUMNS // columns, rows, columns), np.float32)
         self._passed = np.empty(self._bounds.shape, np.bool_)
 
     def hits(self, left: Short, right: Short, least: float) -> Numbers:
-        """Return where in a full tile the product of the short vectors is at least `least`; see :meth:`places`."""
-        rows, columns = self._piece
-        lefts = left.reshape(-1, 1, rows, self._width)
-        rights = right.reshape(1, -1, columns, self._width).transpose(0, 1, 3, 2)
-        np.matmul(lefts, rights, out=self._bounds)
+        """Return where the product of short vectors is at least `least`; see :meth:`places`.
+
+        `left`: one of :func:`left_hand`; `right`: of :func:`right_hand`.
+        """
+        lefts = left.reshape(len(left), -1, 1, self._piece[0]).transpose(1, 2, 3, 0)
+        np.matmul(lefts, right, out=self._bounds)
         np.greater_equal(self._bounds, least, out=self._passed)
         return np.flatnonzero(self._passed)
 
