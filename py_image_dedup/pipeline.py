@@ -5,9 +5,10 @@ Data flows one way: files on disk -> records in the store -> matches -> groups -
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
@@ -294,6 +295,12 @@ class Pipeline:
         look = self._last_look
         look.recall(match for match in matches if match.distance <= by.max_distance)
         pool = ThreadPoolExecutor(self._settings.analysis.threads, "look")
+        given_up = threading.Event()
+
+        def same(a: Candidate, b: Candidate, turn: Turn = Turn.UPRIGHT) -> bool:
+            if given_up.is_set():  # or a large set would be looked through to its end
+                raise CancelledError
+            return look.same(a, b, turn)
 
         def run(form: Callable[[Connected], Kept], sets: Iterable[Connected]) -> Iterator[Kept]:
             waiting = list(sets)
@@ -302,7 +309,10 @@ class Pipeline:
                 yield kept
 
         try:
-            return group(candidates, matches, by=by, same=look.same, run=run)
+            return group(candidates, matches, by=by, same=same, run=run)
+        except BaseException:
+            given_up.set()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
             look.save()

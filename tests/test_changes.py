@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,6 +19,7 @@ from py_image_dedup.config import Override, load_settings
 from py_image_dedup.errors import RootError
 from py_image_dedup.events import Observer, Tally
 from py_image_dedup.looks import LastLook
+from py_image_dedup.model import Candidate, Turn
 from py_image_dedup.pipeline import Pipeline
 from py_image_dedup.plan import Plan
 from py_image_dedup.stores.sqlite import SqliteStore
@@ -83,6 +87,34 @@ def test_says_what_a_plan_of_everything_says(library: Library) -> None:
         assert found == {
             one for one in everything if path in one or any(path in o for o in everything if o[0] == one[0])
         }
+
+
+def test_an_interrupted_search_does_not_look_through_a_large_set(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who presses Ctrl-C while one picture is compared with its many copies waits for one comparison, not for all."""
+    picture = pictures.photo(99, (160, 120))
+    for quality in range(50, 90):
+        pictures.write(library.roots[0] / f"copy {quality}.jpg", picture, quality=quality)
+    pipeline = library.pipeline()
+    looked = []
+
+    def interrupted(_: LastLook, one: Candidate, __: Candidate, ___: Turn) -> bool:
+        if "copy" in one.file.path:
+            looked.append(one)
+            if len(looked) == 1:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.2)
+        return True
+
+    monkeypatch.setattr(LastLook, "same", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.make_plan()
+    assert 1 <= len(looked) < 10
+    monkeypatch.undo()
+
+    plan = library.pipeline().make_plan()
+    assert len([one for one in goes(plan) if Path(one[0]).name.startswith("copy")]) == 39
 
 
 def test_reads_no_more_of_the_store_than_the_neighbours(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
