@@ -96,9 +96,8 @@ def test_tensors_equal_brute_force(kind: Tensor, within: float, turns: tuple[Tur
     """Every pair within a mean squared error is found with that error to the last bit, and with its best turn."""
     rows = adversarial(kind, np.random.default_rng(int(within)), 70)
 
-    expected = brute_force(kind, rows, within, {Turn.UPRIGHT, *turns})
-    for threads in (1, 3):
-        assert joined(kind, rows, within, orientations=turns, threads=threads) == expected
+    found = joined(kind, rows, within, orientations=turns, threads=1 + len(turns) % 3)
+    assert found == brute_force(kind, rows, within, {Turn.UPRIGHT, *turns})
 
 
 @given(
