@@ -222,7 +222,7 @@ def _join_distinct(
             block = [(turn, right_hand(one)) for turn, one in zip(turns, short, strict=True)]
             below = min(j + COLUMNS, rows)
             here = lefts[j // ROWS : (j + COLUMNS) // ROWS]
-            here[:] = left_hand(bound.left(short[0]))[: len(here)]
+            here[:] = left_hand(bound.left(short[0][: len(here) * ROWS]))
             tiles = range(-(-below // ROWS))
             parts = min(threads, max(1, len(tiles) * len(turns) // _LEAST_PART))
             yield from _side_by_side(
@@ -232,12 +232,13 @@ def _join_distinct(
                     for k, worker in enumerate(workers[:parts])
                 ],
             )
-            if max(worker.waiting for worker in workers) >= _PENDING // 2:  # all at once: one by one, others would wait
+            at_end = j + COLUMNS >= columns
+            if at_end or max(worker.waiting for worker in workers) >= _PENDING // 2:
+                # All at once: while one checks, the others would wait for it at the end of the block.
                 yield from _side_by_side(pool, [map(_Worker.check, [worker]) for worker in workers])
             done += below
             if progress is not None:
                 progress(done, total)
-        yield from _side_by_side(pool, [map(_Worker.check, [worker]) for worker in workers])
 
 
 def _side_by_side(pool: ThreadPoolExecutor, parts: Sequence[Iterator[list[_Near]]]) -> Iterator[_Near]:
