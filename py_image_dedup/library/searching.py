@@ -43,8 +43,8 @@ def search(
     tensors).  `rotate`: also if one is turned by 90, 180 or 270 degrees.  `same_dim`: only those of one width and
     height, in either order.  `last_look`: before two pictures match, decode both and compare them block by block, so
     that what differs in a word does not; None for what suits the kind (only ``goldberg`` needs it).  `processes`: how
-    many threads compare and decode.  `chunksize` is told in the statistics and changes nothing.  `lazy` is what versions
-    of difPy before 4.2 call `same_dim`.
+    many threads compare and decode.  `chunksize` is told in the statistics and changes nothing.  `lazy` is what
+    versions of difPy before 4.2 call `same_dim`.
 
     Pictures with several frames or pages and cameras' raw files match only if their bytes are the same.
     """
