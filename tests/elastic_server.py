@@ -222,9 +222,10 @@ def distribution(version: str = VERSION) -> Path:
         return default / target
     if maven is None:
         raise Unavailable("Elasticsearch for tests comes by Maven, and there is no mvn (or set ELASTICSEARCH_URL)")
-    settings = [maven, "help:evaluate", "-Dexpression=settings.localRepository", "-q", "-DforceStdout"]
-    asked = subprocess.run(settings, capture_output=True, text=True, check=False)
-    repository = Path(asked.stdout.strip()) if asked.returncode == 0 and asked.stdout.strip() else default
+    with tempfile.NamedTemporaryFile("r") as told:  # on its standard output Maven mixes in what sets colours
+        settings = [maven, "help:evaluate", "-Dexpression=settings.localRepository", "-q", f"-Doutput={told.name}"]
+        asked = subprocess.run(settings, capture_output=True, check=False)
+        repository = Path(told.read().strip() or default) if asked.returncode == 0 else default
     if not (repository / target).is_file():
         artifact = f"-Dartifact={_GROUP}:{_NAME}:{version}:zip"
         get = [maven, "-q", "-B", "dependency:get", "-Dtransitive=false", artifact]
