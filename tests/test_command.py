@@ -347,15 +347,17 @@ def test_bad_usage_has_its_exit_codes(command: Command, album: Path, tmp_path: P
     missing = command.run("deduplicate", tmp_path / "missing")
     nothing = command.run("deduplicate")
     distance = command.run("deduplicate", album, "--max-distance", "far")
+    threads = command.run("deduplicate", album, "--threads", "0")
     option = command.run("deduplicate", album, "--no-such-option")
     foreign = command.run("deduplicate", album, "--database", album / "holiday/a.jpg")
 
     assert (missing.code, "missing" in missing.err) == (3, True)
     assert (nothing.code, "folder" in nothing.err) == (2, True)
     assert (distance.code, "--max-distance" in distance.err) == (3, True)
+    assert (threads.code, "--threads is '0'" in threads.err) == (3, True)
     assert (option.code, "--no-such-option" in option.err) == (2, True)
     assert (foreign.code, "a.jpg" in foreign.err) == (4, True)
-    for run in (missing, nothing, distance, foreign):
+    for run in (missing, nothing, distance, threads, foreign):
         assert len(run.err.strip().splitlines()) == 1
         assert "Traceback" not in run.err
 

@@ -47,7 +47,7 @@ def review(plan_file: str | None, *, renew: bool, port: int | None, no_browser: 
     elif renew:
         raise click.UsageError("--renew is for the review of the configured folders, without PLAN")
     plan = planfile.read(plan_file)
-    loaded = load_for(plan, review_port=None if port is None else str(port), **options)
+    loaded = load_for(plan, review_port=port, **options)
     _serve(plan, plan_file, loaded.settings, browser=not no_browser)
 
 

@@ -88,9 +88,9 @@ def load_silently(
     from py_image_dedup.config import Override, load_settings
 
     overrides = {
-        key: Override(option, options[name])
+        key: Override(option, value)
         for name, (key, option) in _KEYS.items()
-        if options.get(name) not in (None, False) or (name == "dry_run" and options.get(name) is False)
+        if (value := options.get(name)) is not None and (value is not False or name == "dry_run")  # 0 is a number
     }
     if folders:
         overrides["analysis.source_directories"] = Override("FOLDER", list(folders))
