@@ -14,14 +14,20 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from py_image_dedup.model import Candidate, Decisions, Facts, Group, Level, Match, Member, Turn
 from py_image_dedup.ranking import BY_PERSON, Key, decide, key
 
 MOST_STRETCH: Final = 1.5
 """How far the shapes of duplicates may differ, if nothing else is said."""
+_LARGE = 32  # files of one set, from which they and not the sets are looked at side by side
+_AT_ONCE = 8  # of them taken at once: most pairs of a long series cost no more than handing them to a thread does
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +83,13 @@ Same = Callable[[Candidate, Candidate, Turn], bool]
 
 Connected = list[Candidate]
 Kept = list[tuple[Candidate, list[Member]]]
-Run = Callable[[Callable[[Connected], Kept], Iterable[Connected]], Iterable[Kept]]
-"""Applies a function to many independent sets of files, in order: ``map``, or the ``map`` of a pool."""
+
+
+class Run(Protocol):
+    """Applies a function to many things that do not depend on each other, in order: ``map``, or that of a pool."""
+
+    def __call__(self, function: Callable[[A], B], things: Iterable[A], /) -> Iterable[B]:
+        """Return what the function makes of each."""
 
 
 def group(
@@ -123,38 +134,50 @@ class _OneSide:
 
     def groups(self, run: Run) -> Iterator[Group]:
         """Yield the groups of this side, in no particular order."""
-        kept = [one for some in run(self._keepers, self._connected()) for one in some]
+        sets = list(self._connected())
+        kept = [one for some in run(self._keepers, (few for few in sets if len(few) < _LARGE)) for one in some]
+        for many in sets:
+            if len(many) >= _LARGE:
+                kept += self._keepers(many, run)
         similar = self._similar(kept)
         for keeper, duplicates in kept:
             if members := (*duplicates, *similar.get(keeper.file.path, ())):
                 yield Group(keeper, members)
 
-    def _keepers(self, connected: Connected) -> Kept:
+    def _keepers(self, connected: Connected, run: Run = map) -> Kept:
         """Split connected files into keepers and the duplicates of each."""
         kept: Kept = []
         left = sorted(connected, key=self._key)
         while left:
             keeper, *others = left
-            taken = {other.file.path: self._duplicate(keeper, other) for other in others}
-            kept.append((keeper, [member for member in taken.values() if member]))
-            left = [other for other in others if not taken[other.file.path]]
-        return self._nearest(kept) if len(kept) > 1 else kept
+            near: defaultdict[str, list[Candidate]] = defaultdict(list)  # equal bytes together: one look tells of all
+            for other in others:
+                if self._near.between(keeper.file.content, other.file.content):
+                    near[other.file.content].append(other)
+            found = _several(partial(self._duplicates, keeper), list(near.values()), run)
+            taken = {member.candidate.file.path: member for members in found for member in members}
+            kept.append((keeper, [taken[other.file.path] for other in others if other.file.path in taken]))
+            left = [other for other in others if other.file.path not in taken]
+        return self._nearest(kept, run) if len(kept) > 1 else kept
 
-    def _nearest(self, kept: Kept) -> Kept:
+    def _nearest(self, kept: Kept, run: Run) -> Kept:
         """Put each duplicate below the nearest keeper that is before it, the better one of two that are as near."""
         keepers: defaultdict[str, list[Candidate]] = defaultdict(list)
         members: dict[str, list[Member]] = {}
         for keeper, _ in kept:
             keepers[keeper.file.content].append(keeper)
             members[keeper.file.path] = []
-        for first, duplicates in kept:
-            for member in duplicates:
-                keeper, best = first, member
-                for *_, nearer in sorted(self._nearer(member, keepers), key=itemgetter(0, 1)):
-                    if found := self._duplicate(nearer, member.candidate):
-                        keeper, best = nearer, found
-                        break
-                members[keeper.file.path].append(best)
+
+        def nearest(first: tuple[Candidate, Member]) -> tuple[Candidate, Member]:
+            _, member = first
+            for *_, nearer in sorted(self._nearer(member, keepers), key=itemgetter(0, 1)):
+                if found := self._duplicate(nearer, member.candidate):
+                    return nearer, found
+            return first
+
+        duplicates = [(keeper, member) for keeper, found in kept for member in found]
+        for keeper, member in _several(nearest, duplicates, run):
+            members[keeper.file.path].append(member)
         return [(keeper, members[keeper.file.path]) for keeper, _ in kept]
 
     def _nearer(self, member: Member, keepers: Mapping[str, list[Candidate]]) -> Iterator[tuple[float, Key, Candidate]]:
@@ -211,6 +234,9 @@ class _OneSide:
             for other in stays.get(content, ()):
                 if self._is_similar(keeper, other, near):
                     yield near, other
+
+    def _duplicates(self, keeper: Candidate, others: Iterable[Candidate]) -> list[Member]:
+        return [member for other in others if (member := self._duplicate(keeper, other))]
 
     def _duplicate(self, keeper: Candidate, other: Candidate) -> Member | None:
         one, another = keeper.file.content, other.file.content
@@ -285,6 +311,12 @@ class _OneSide:
                 others += len(self._holders[other])
                 total += near.distance * len(self._holders[other])
         return round(total / others, 12) if others else 0.0  # no noise of the sum's order may decide a tie
+
+
+def _several(function: Callable[[A], B], things: Sequence[A], run: Run) -> list[B]:
+    """Apply a function to all things, some of them at once."""
+    some = [things[start : start + _AT_ONCE] for start in range(0, len(things), _AT_ONCE)]
+    return [one for found in run(lambda few: [function(thing) for thing in few], some) for one in found]
 
 
 def _shot(candidate: Candidate) -> tuple[str, str]:

@@ -141,9 +141,10 @@ class LastLook:
         """Decode a picture, or take it from those decoded last: a keeper is compared with one copy after the other."""
         key = shown.candidate.file.path, size, shown.turn
         with self._lock:
-            view = self._views.pop(key, None)
-        if view is None:
-            view = self._decoded(shown, size)
+            if (view := self._views.pop(key, None)) is not None:
+                self._views[key] = view  # the last one to go
+                return view
+        view = self._decoded(shown, size)
         if view is not None and max(size) <= verification.FIRST_SIDE:
             with self._lock:
                 self._views[key] = view

@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from py_image_dedup import companions, files, images
 from py_image_dedup.analysis import Analyser
@@ -20,7 +20,7 @@ from py_image_dedup.config import Settings
 from py_image_dedup.errors import RootError
 from py_image_dedup.events import Observer, Tally
 from py_image_dedup.gains import with_gains
-from py_image_dedup.grouping import Connected, Grouping, Kept, group
+from py_image_dedup.grouping import Grouping, group
 from py_image_dedup.looks import LastLook, in_register
 from py_image_dedup.model import Candidate, Cause, Decisions, File, Group, Match, Record, Seen, Skipped, Turn
 from py_image_dedup.neighbourhood import neighbourhood
@@ -34,6 +34,9 @@ ORIENTATIONS: Final = {
     "all": tuple(turn for turn in Turn if turn is not Turn.UPRIGHT),
 }
 """Which turned copies are looked for, by the values of ``analysis.orientations``."""
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 _BATCH = 1000  # files looked up in, or written to, the store at once
 
@@ -302,11 +305,11 @@ class Pipeline:
                 raise CancelledError
             return look.same(a, b, turn)
 
-        def run(form: Callable[[Connected], Kept], sets: Iterable[Connected]) -> Iterator[Kept]:
-            waiting = list(sets)
-            for done, kept in enumerate(pool.map(form, waiting), 1):
+        def run(function: Callable[[A], B], things: Iterable[A]) -> Iterator[B]:
+            waiting = list(things)
+            for done, found in enumerate(pool.map(function, waiting), 1):
                 self._observer.progress(done, len(waiting))
-                yield kept
+                yield found
 
         try:
             return group(candidates, matches, by=by, same=same, run=run)

@@ -2,12 +2,14 @@
 
 import itertools
 import math
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from random import Random
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -269,13 +271,32 @@ def test_only_pairs_that_matter_are_looked_at(situation: Situation) -> None:
     assert len({frozenset((a.file.path, b.file.path)) for a, b in asked}) == len(asked)
 
 
-@given(situations())
-@settings(max_examples=30, deadline=None)
-def test_sets_may_be_worked_on_side_by_side(situation: Situation) -> None:
-    """The groups are the same where several threads form them."""
-    with ThreadPoolExecutor(3) as pool:
+@given(situations(), st.sampled_from([1, 3, 1000]))
+@settings(max_examples=60, deadline=None)
+def test_sets_and_files_may_be_worked_on_side_by_side(situation: Situation, large: int) -> None:
+    """The groups are the same where several threads form them, each of its own sets or all of one large set."""
+    with (
+        ThreadPoolExecutor(3) as pool,
+        patch("py_image_dedup.grouping._LARGE", large),
+        patch("py_image_dedup.grouping._AT_ONCE", 2),
+    ):
         found = group(situation.candidates, situation.matches, by=situation.by, same=situation.same, run=pool.map)
     assert found == situation.groups()
+
+
+def test_a_large_set_is_looked_through_by_all_threads() -> None:
+    """One picture with many copies does not keep one thread busy while the others wait."""
+    files = [candidate(chr(97 + i), chr(97 + i), 100 - i) for i in range(33)]
+    matches = [match("a", file.file.path[-1], 0.05) for file in files[1:]]
+    both = threading.Barrier(2)
+
+    def same(*_: object) -> bool:
+        both.wait(timeout=30)  # for the other thread
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        found = group(files, matches, by=PLAIN, same=same, run=pool.map)
+    assert [len(one.members) for one in found] == [32]
 
 
 def test_what_looks_different_is_only_similar() -> None:
