@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from bench import corpus, variants
-from bench.peers import better, measure, quiet, report, scoring, steps, tables, tools, truth
+from bench.peers import better, measure, report, scoring, steps, tables, tools, truth
 from bench.peers.scoring import Sweep, Truth
 from bench.peers.truth import Row
 
@@ -280,20 +280,3 @@ def test_the_elasticsearch_benchmark_finds_all(tmp_path: Path) -> None:
     ]
     assert all(row["recall"] == 1 and row["true pairs"] > 0 for row in rows if "recall" in row)
     assert all(row["server CPU s"] >= 0 for row in rows)
-
-
-def test_a_disturbed_run_is_repeated_while_patience_lasts_whatever_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    loops = iter([1.0, 1.5, 1.0, 1.1, 2.0, 2.0, 1.0, 1.0, 1.0, 1.6])
-    monkeypatch.setattr(quiet, "loop", lambda: next(loops))
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    runs = iter(range(10))
-    one = quiet.Quiet(patience=1000, quickest=1.0)
-
-    first = one.measure(lambda: {"run": next(runs)})
-    second = one.measure(lambda: {"run": next(runs)})
-    one.patience = 0
-    third = one.measure(lambda: {"run": next(runs)})
-
-    assert first == {"run": 1, "slowness": [1.0, 1.1]}  # run 0 was disturbed
-    assert second == {"run": 2, "slowness": [1.0, 1.0]}  # after two moments of waiting
-    assert third == {"run": 3, "slowness": [1.0, 1.6]}  # no patience left: kept, and told

@@ -19,7 +19,6 @@ from typing import Any
 
 from bench import corpus
 from bench.peers import accuracy, environments, growth, machine, report, speed, tools, truth
-from bench.peers.quiet import Quiet
 from bench.peers.run import Bench
 from bench.peers.steps import Steps
 from bench.peers.tools import PEERS, Runner, Tool
@@ -58,8 +57,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--repeat", type=int, default=3, help="runs per tool (default 3)")
     made.add_argument("--repeat-slow", type=int, default=1, help="runs per slow tool (default 1)")
     made.add_argument("--processes", type=int, default=2, help="processes or threads for every tool (default 2)")
-    made.add_argument("--patience", type=float, default=0, metavar="MINUTES", help="to wait for quiet moments and to "
-                      "repeat timed runs that others disturbed, in all (default 0)")  # fmt: skip
     made.add_argument("--limit", type=float, default=3600, help="seconds after which a run is stopped (default 3600)")
     made.add_argument("--growth-limit", type=float, default=120, help="the same for comparing alone (default 120)")
     made.add_argument("--seed", type=int, default=1)
@@ -184,7 +181,6 @@ def _bench(options: argparse.Namespace, cache: str, work: str, steps: Steps, cho
         limit=options.limit,
         repeat=1 if options.quick else options.repeat,
         repeat_slow=1 if options.quick else options.repeat_slow,
-        quiet=Quiet(60 * options.patience),
     )
 
 

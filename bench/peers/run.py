@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.peers import measure, tools
-from bench.peers.quiet import Quiet
 from bench.peers.steps import Steps
 from bench.peers.tools import Found, Runner, Tool
 
@@ -29,7 +28,6 @@ class Bench:
     limit: float
     repeat: int
     repeat_slow: int
-    quiet: Quiet
 
     def parameters(self, tool: Tool, **more: Any) -> dict[str, Any]:
         """Return what a result depends on."""

@@ -74,9 +74,7 @@ def _cold_and_warm(
         result = bench.steps.get(
             f"{name} {mode}",
             bench.parameters(tool, folder=os.path.basename(folder)),
-            lambda: bench.quiet.measure(
-                lambda: _run(bench, tool, folder, name, mode, prepared)  # noqa: B023  # called before the next turn
-            ),
+            lambda: _run(bench, tool, folder, name, mode, prepared),  # noqa: B023  # called before the next turn
         )
         yield mode, result
         if result.get("problem"):
@@ -130,5 +128,4 @@ def _summary(some: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "all_cpu": [one["cpu"] for one in good],
         "all_wall": [one["wall"] for one in good],
         "load_before": [one["load_before"] for one in good],
-        "slowness": [one["slowness"] for one in good],
     }

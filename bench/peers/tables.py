@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.peers import better
-from bench.peers.quiet import LOUD
 
 Result = dict[str, Any]
 WIDTH = 118
@@ -166,17 +165,7 @@ def _planted(runs: dict[tuple[str, str], Result]) -> str:
 
 def _load(corpus: Result) -> str:
     loads = [load for run in corpus["runs"] for load in run.get("load_before", ())]
-    if not loads:
-        return ""
-    told = f"\n\nLoad average before the runs: {min(loads):.1f} to {max(loads):.1f}."
-    pairs = [pair for run in corpus["runs"] for pair in run.get("slowness", ())]
-    if not pairs:
-        return told
-    disturbed = sum(max(pair) > LOUD for pair in pairs)
-    return (
-        f"{told} A fixed loop before and after each took up to {max(map(max, pairs)):.2f} times what it took at its "
-        f"quickest; more than {LOUD} in {disturbed} of {len(pairs)} runs."
-    )
+    return f"\n\nLoad average before the runs: {min(loads):.1f} to {max(loads):.1f}." if loads else ""
 
 
 def sets_of(result: Result, *, together: bool = False) -> list[tuple[str, Result]]:
