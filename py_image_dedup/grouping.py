@@ -24,7 +24,8 @@ from py_image_dedup.ranking import BY_PERSON, Key, decide, key
 MOST_STRETCH: Final = 1.5
 """How far the shapes of duplicates may differ, if nothing else is said."""
 _LARGE = 32  # files of one set, from which they and not the sets are looked at side by side
-_AT_ONCE = 8  # of them taken at once: most pairs of a long series cost no more than handing them to a thread does
+_LEAST_PIECE = 8  # of them handed to a thread at once: most pairs of a long series cost less than that does
+_MOST_PIECES = 16  # to hand out for one keeper
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -150,13 +151,11 @@ class _OneSide:
         left = sorted(connected, key=self._key)
         while left:
             keeper, *others = left
-            near: defaultdict[str, list[Candidate]] = defaultdict(list)  # equal bytes together: one look tells of all
-            for other in others:
-                if self._near.between(keeper.file.content, other.file.content):
-                    near[other.file.content].append(other)
-            found = _several(partial(self._duplicates, keeper), list(near.values()), run)
-            taken = {member.candidate.file.path: member for members in found for member in members}
-            kept.append((keeper, [taken[other.file.path] for other in others if other.file.path in taken]))
+            near = {keeper.file.content, *self._near.of(keeper.file.content)}
+            asked = [other for other in others if other.file.content in near]
+            found = [member for member in _in_pieces(partial(self._duplicate, keeper), asked, run) if member]
+            taken = {member.candidate.file.path for member in found}
+            kept.append((keeper, found))
             left = [other for other in others if other.file.path not in taken]
         return self._nearest(kept, run) if len(kept) > 1 else kept
 
@@ -176,7 +175,7 @@ class _OneSide:
             return first
 
         duplicates = [(keeper, member) for keeper, found in kept for member in found]
-        for keeper, member in _several(nearest, duplicates, run):
+        for keeper, member in _in_pieces(nearest, duplicates, run):
             members[keeper.file.path].append(member)
         return [(keeper, members[keeper.file.path]) for keeper, _ in kept]
 
@@ -234,9 +233,6 @@ class _OneSide:
             for other in stays.get(content, ()):
                 if self._is_similar(keeper, other, near):
                     yield near, other
-
-    def _duplicates(self, keeper: Candidate, others: Iterable[Candidate]) -> list[Member]:
-        return [member for other in others if (member := self._duplicate(keeper, other))]
 
     def _duplicate(self, keeper: Candidate, other: Candidate) -> Member | None:
         one, another = keeper.file.content, other.file.content
@@ -313,10 +309,11 @@ class _OneSide:
         return round(total / others, 12) if others else 0.0  # no noise of the sum's order may decide a tie
 
 
-def _several(function: Callable[[A], B], things: Sequence[A], run: Run) -> list[B]:
-    """Apply a function to all things, some of them at once."""
-    some = [things[start : start + _AT_ONCE] for start in range(0, len(things), _AT_ONCE)]
-    return [one for found in run(lambda few: [function(thing) for thing in few], some) for one in found]
+def _in_pieces(function: Callable[[A], B], things: Sequence[A], run: Run) -> list[B]:
+    """Apply a function to all things, a piece of them at a time."""
+    size = max(_LEAST_PIECE, -(-len(things) // _MOST_PIECES))
+    pieces = [things[start : start + size] for start in range(0, len(things), size)]
+    return [one for found in run(lambda piece: list(map(function, piece)), pieces) for one in found]
 
 
 def _shot(candidate: Candidate) -> tuple[str, str]:

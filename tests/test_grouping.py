@@ -278,7 +278,7 @@ def test_sets_and_files_may_be_worked_on_side_by_side(situation: Situation, larg
     with (
         ThreadPoolExecutor(3) as pool,
         patch("py_image_dedup.grouping._LARGE", large),
-        patch("py_image_dedup.grouping._AT_ONCE", 2),
+        patch("py_image_dedup.grouping._LEAST_PIECE", 2),
     ):
         found = group(situation.candidates, situation.matches, by=situation.by, same=situation.same, run=pool.map)
     assert found == situation.groups()
