@@ -17,7 +17,7 @@ from py_image_dedup.files import printable
 from py_image_dedup.model import Level
 from py_image_dedup.plan import Action, Plan, PlannedAct, PlannedFile
 from py_image_dedup.planfile import as_data
-from py_image_dedup.report import megabytes
+from py_image_dedup.report import counted, megabytes
 
 _SIDE = 240  # pixels of a picture on the page
 _COLUMNS: Final = (
@@ -58,7 +58,7 @@ def page(plan: Plan) -> Iterator[str]:
     It needs no other file, no network and no script.
     """
     yield _HEAD
-    yield f"<h1>{len(plan.groups)} groups</h1>\n<p>{_totals(plan)}</p>\n"
+    yield f"<h1>{counted(len(plan.groups), 'group')}</h1>\n<p>{_totals(plan)}</p>\n"
     for number, group in enumerate(plan.groups, 1):
         yield f'<section id="group-{number}">\n<h2>Group {number}</h2>\n<div>\n'
         yield _figure(group.keeper, "keeper", "stays: the keeper", [])
@@ -66,7 +66,7 @@ def page(plan: Plan) -> Iterator[str]:
             yield _figure(act.file, "goes" if act.action.acts else "stays", _role(act), _told(act))
         yield "</div>\n</section>\n"
     if plan.skipped:
-        yield f"<section>\n<h2>{len(plan.skipped)} files were skipped</h2>\n<ul>\n"
+        yield f"<section>\n<h2>Skipped: {counted(len(plan.skipped), 'file')}</h2>\n<ul>\n"
         yield from (f"<li>{_text(one.path)}: {_text(one.reason)}</li>\n" for one in plan.skipped)
         yield "</ul>\n</section>\n"
     yield "</body>\n</html>\n"
@@ -136,9 +136,10 @@ def _told(act: PlannedAct) -> list[str]:
 
 
 def _totals(plan: Plan) -> str:
-    similar = f" and {plan.similar} similar pictures" if plan.similar else ""
+    similar = f" and {counted(plan.similar, 'similar picture')}" if plan.similar else ""
     roots = ", ".join(plan.roots)
-    return _text(f"{plan.duplicates} duplicates{similar} in {roots}; {megabytes(plan.reclaimable)} could be freed.")
+    found = counted(plan.duplicates, "duplicate")
+    return _text(f"{found}{similar} in {roots}; {megabytes(plan.reclaimable)} could be freed.")
 
 
 def _facts(file: PlannedFile) -> list[object]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from py_image_dedup.actions import Result, Undone
 from py_image_dedup.files import printable
 from py_image_dedup.journal import UNDO, RecordedAct, Run, State
-from py_image_dedup.report import megabytes
+from py_image_dedup.report import counted, megabytes
 
 
 def print_runs(runs: Sequence[Run], console: Console) -> None:
@@ -64,8 +64,8 @@ def print_undone(undone: Sequence[Undone], console: Console) -> None:
     folders = len(done) - len(files)
     console.print(
         Text(
-            f"Brought back {len(files)} files ({megabytes(sum(act.size for act in files))})"
-            + (f" and {folders} folders." if folders else "."),
+            f"Brought back {counted(len(files), 'file')} ({megabytes(sum(act.size for act in files))})"
+            + (f" and {counted(folders, 'folder')}." if folders else "."),
             style="bold",
         )
     )

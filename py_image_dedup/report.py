@@ -34,11 +34,11 @@ _WOULD_BE: Final = {
     Action.REFLINK: "made to share the bytes of their keepers",
 }
 _DONE: Final = {
-    Action.MOVE: "Moved {number} files",
-    Action.TRASH: "Moved {number} files to the trash",
-    Action.DELETE: "Deleted {number} files",
-    Action.HARDLINK: "Replaced {number} files by hard links",
-    Action.REFLINK: "Let {number} files share the bytes of their keepers",
+    Action.MOVE: "Moved {files}",
+    Action.TRASH: "Moved {files} to the trash",
+    Action.DELETE: "Deleted {files}",
+    Action.HARDLINK: "Replaced {files} by hard links",
+    Action.REFLINK: "Let {files} share the bytes of their keepers",
 }
 
 
@@ -52,7 +52,9 @@ def print_plan(plan: Plan, console: Console, *, everything: bool = False) -> Non
         console.print(_table(number, group, base, wide=console.width >= _WIDE))
         console.print()
     if len(shown) < len(plan.groups):
-        console.print(f"... and {len(plan.groups) - len(shown)} more groups (--all prints them, --json saves them).")
+        console.print(
+            f"... and {counted(len(plan.groups) - len(shown), 'more group')} (--all prints them, --json saves them)."
+        )
 
 
 def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dry_run: bool) -> None:
@@ -65,7 +67,7 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
 
 def print_line(counts: Mapping[str, int], console: Console) -> None:
     """Print all that came of a run in one line, for logs."""
-    found = f"{counts['groups']} groups with {counts['duplicates']} duplicates"
+    found = _found(counts["groups"], counts["duplicates"])
     acts = ", ".join(f"{counts[name]} {name}" for name in _ACTS if counts[name]) or "nothing touched"
     console.print(f"{seen(counts)}; {found}; {acts}.", soft_wrap=True)
 
@@ -73,7 +75,7 @@ def print_line(counts: Mapping[str, int], console: Console) -> None:
 def seen(counts: Mapping[str, int]) -> str:
     """Tell how many files there are, and how they were dealt with."""
     return (
-        f"{counts['files']} files: {counts['analysed']} analysed, {counts['unchanged']} unchanged, "
+        f"{counted(counts['files'], 'file')}: {counts['analysed']} analysed, {counts['unchanged']} unchanged, "
         f"{counts['skipped']} skipped"
     )
 
@@ -83,7 +85,7 @@ def print_dry_run(plan: Plan, console: Console, *, remedy: str) -> None:
     if done := _what_is_done(plan):
         console.print(Text(f"Dry run: nothing was touched. {done} {remedy}."))
         if plan.empty_folders:
-            console.print(f"{len(plan.empty_folders)} folders would be empty then and be removed.")
+            console.print(f"{counted(len(plan.empty_folders), 'folder')} would be empty then and be removed.")
 
 
 def print_rehearsal(plan: Plan, refused: Sequence[Outcome], console: Console) -> None:
@@ -99,14 +101,16 @@ def print_totals(plan: Plan, console: Console) -> None:
     """Tell how many duplicates there are and what could be freed."""
     console.print(
         Text(
-            f"{len(plan.groups)} groups with {plan.duplicates} duplicates"
-            + (f" and {plan.similar} similar pictures" if plan.similar else "")
+            _found(len(plan.groups), plan.duplicates)
+            + (f" and {counted(plan.similar, 'similar picture')}" if plan.similar else "")
             + f"; {megabytes(plan.reclaimable)} could be freed.",
             style="bold",
         )
     )
     if risky := sum(act.level is Level.SIMILAR for _, act in plan.acts()):
-        console.print(Text(f"{risky} files that go are only similar: they may show something else.", style="red"))
+        console.print(
+            Text(f"{counted(risky, 'file')} would go though only similar, and may show something else.", style="red")
+        )
 
 
 def print_apply(plan: Plan, path: str, console: Console) -> None:
@@ -121,7 +125,7 @@ def _what_is_done(plan: Plan) -> str:
     number = Counter(act.action for _, act in plan.acts())
     where = f" to {printable(plan.target)}" if plan.target else ""
     words = _WOULD_BE | {Action.MOVE: f"moved{where}"}
-    parts = [f"{number[action]} files would be {done}" for action, done in words.items() if number[action]]
+    parts = [f"{counted(number[action], 'file')} would be {done}" for action, done in words.items() if number[action]]
     return " and ".join(parts)
 
 
@@ -142,7 +146,7 @@ def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
     for action, verb in _DONE.items():
         if of_action := [outcome for outcome in done if outcome.act.action is action]:
             size = megabytes(sum(outcome.act.file.size for outcome in of_action))
-            console.print(Text(f"{verb.format(number=len(of_action))} ({size}).", style="bold"))
+            console.print(Text(f"{verb.format(files=counted(len(of_action), 'file'))} ({size}).", style="bold"))
     for outcome in outcomes:
         if outcome.result is not Result.DONE:
             line = f"{outcome.result}: {printable(outcome.act.file.path)}: {printable(outcome.detail)}"
@@ -215,6 +219,15 @@ def write_whole(path: str, text: str | Iterable[str]) -> None:
 def megabytes(size: int) -> str:
     """Print a number of bytes in MB (10^6 bytes)."""
     return f"{size / 1e6:,.2f} MB" if size < 100e6 else f"{size / 1e6:,.0f} MB"
+
+
+def counted(number: int, noun: str) -> str:
+    """Print a number of things, of which `noun` is one; its plural ends in s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _found(groups: int, duplicates: int) -> str:
+    return f"{counted(groups, 'group')} with {counted(duplicates, 'duplicate')}"
 
 
 def _table(number: int, group: PlannedGroup, base: str, *, wide: bool) -> Table:

@@ -170,7 +170,7 @@ def test_what_changed_since_is_refused_and_the_rest_goes(command: Command, album
     dry = saved.apply("--dry-run")
     assert dry.code == 5
     assert f"refused: {album}/sent/small.jpg: the file changed since it was analysed" in dry.out
-    assert "1 files would be moved" in dry.out
+    assert "1 file would be moved" in dry.out
     assert names(album) == ALL
     run = saved.apply()
     assert run.code == 5
@@ -236,7 +236,7 @@ def test_empty_folders_are_removed_if_set(command: Command, album: Path) -> None
     """Folders that applying empties go if remove_empty_folders is set now."""
     run = Saved(command, album).apply(PY_IMAGE_DEDUP_REMOVE_EMPTY_FOLDERS="true")
     assert run.code == 0, run.err
-    assert "Removed 1 empty folders" in run.out
+    assert "Removed 1 empty folder." in run.out
     assert not (album / "sent").exists()
 
 
@@ -257,7 +257,7 @@ def test_a_person_lets_a_similar_file_go(command: Command, album: Path) -> None:
     saved.edit(lambda data: act_on(data, "framed.jpg").update(action="move"))
     refused = saved.apply()
     assert refused.code == 2
-    assert "1 files that go are only similar" in refused.err
+    assert "1 file would go though only similar" in refused.err
     assert "--yes" in refused.err
     assert names(album) == ALL
     run = saved.apply("--yes")
@@ -287,7 +287,7 @@ def test_deleting_by_an_edit_is_asked_for(command: Command, album: Path) -> None
     saved.edit(lambda data: act_on(data, "small.jpg").update(action="delete"))
     refused = saved.apply()
     assert refused.code == 2
-    assert "1 files would be deleted" in refused.err
+    assert "1 file would be deleted" in refused.err
     assert names(album) == ALL
     assert saved.apply("--yes").code == 0
     assert names(saved.target) == {"a copy.jpg"}
@@ -331,7 +331,7 @@ def test_similar_files_go_by_a_named_risk(command: Command, album: Path, tmp_pat
     """--risk-different-pictures lets them go, after it was confirmed; a dry run says how many."""
     options = ("deduplicate", album, "--target", tmp_path / "target", "--risk-different-pictures")
     dry = command.run(*options)
-    assert "1 files that go are only similar" in dry.out
+    assert "1 file would go though only similar" in dry.out
     refused = command.run(*options, "--no-dry-run")
     assert refused.code == 2
     assert "only similar" in refused.err

@@ -253,7 +253,7 @@ def test_summary_names_what_a_dry_run_would_delete_and_prune() -> None:
         empty_folders=("/photos/x", "/photos/y"),
     )
     assert summary(made).splitlines()[-2:] == [
-        "Dry run: nothing was touched. 1 files would be deleted with --no-dry-run.",
+        "Dry run: nothing was touched. 1 file would be deleted with --no-dry-run.",
         "2 folders would be empty then and be removed.",
     ]
 
@@ -321,7 +321,7 @@ def test_outcomes_name_what_did_not_happen_and_count_the_rest() -> None:
     ]
     screen = Screen()
     report.print_outcomes([Outcome(act("/photos/a.jpg", action=Action.DELETE), Result.DONE, "deleted")], screen.console)
-    assert screen.text == "Deleted 1 files (3.21 MB).\n"
+    assert screen.text == "Deleted 1 file (3.21 MB).\n"
 
 
 @pytest.mark.parametrize(

@@ -209,8 +209,8 @@ def test_a_folder_is_preferred_after_one_has_seen_what_that_changes(review: Revi
     before = plan.read_bytes()
     assert review.post("/prefer", folder=f"{album}/sent/").code == 303
     shown = review.wait()
-    assert f"2 groups get a keeper below {album}/sent." in shown
-    assert "3 files go by the plan now, 3 would go then." in shown
+    assert f"A keeper below {album}/sent: for 2 groups." in shown
+    assert "Files that go: 3 by the plan now, 3 then." in shown
     assert "sent/b small.jpg" in shown
     assert plan.read_bytes() == before
 

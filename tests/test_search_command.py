@@ -15,6 +15,8 @@ import pytest
 from command import Command
 from difpy_oracle import difpy
 
+from py_image_dedup.report import counted
+
 SIZE = (160, 120)
 
 
@@ -84,7 +86,7 @@ def test_flags(album: Path, command: Command, flags: tuple[str, ...], groups: in
     done = command.run("search", "-D", album, *flags)
 
     assert done.code == 0, done.err
-    assert f" {groups} groups" in done.out
+    assert f" {counted(groups, 'group')} with" in done.out
     assert len(written(command.home)) == 3
 
 
@@ -98,7 +100,7 @@ def test_folders(album: Path, command: Command) -> None:
     shutil.copy(album / "2.png", command.home / "b.png")
     before = files(command.home)
     done = command.run("search")
-    assert "2 pictures: 1 groups with 1 of lower quality." in done.out
+    assert "2 pictures: 1 group with 1 of lower quality." in done.out
     assert "-Z" in done.err
     assert files(command.home) == before
 

@@ -25,7 +25,7 @@ def act(plan: Plan, run: Run, *, settings: Settings, yes: bool, kind: str = "ded
     done = run.execution.execute(plan, kind=kind)
     report.print_outcomes(done.outcomes, run.console)
     if done.removed_folders:
-        run.console.print(f"Removed {len(done.removed_folders)} empty folders.")
+        run.console.print(f"Removed {report.counted(len(done.removed_folders), 'empty folder')}.")
     if done.journal:
         run.console.print(f"Journal: {done.journal}", soft_wrap=True)
     if done.undoable:
@@ -40,16 +40,18 @@ def exit_code(done: Report) -> int:
 
 def _confirm(plan: Plan, *, settings: Settings, yes: bool) -> None:
     """Ask; without a terminal only --yes, or for deleting its key, is an answer."""
+    from py_image_dedup.report import counted
+
     acts = [act for _, act in plan.acts()]
     if number := sum(act.level == "similar" for act in acts):
         ask(
-            f"{number} files that go are only similar to their keepers and may show something else",
+            f"{counted(number, 'file')} would go though only similar, and may show something else",
             "confirm with --yes",
             yes=yes,
         )
     if number := sum(act.action == "delete" for act in acts):
         ask(
-            f"{number} files would be deleted, which can't be undone",
+            f"{counted(number, 'file')} would be deleted, which can't be undone",
             "confirm with --yes or deduplication.delete_without_asking",
             yes=yes or settings.deduplication.delete_without_asking,
         )

@@ -78,13 +78,13 @@ def _tell(done: Sequence[str], what: str, nothing: str) -> None:
 
 def _lines(inventory: Inventory) -> Iterator[str]:
     from py_image_dedup.files import printable
-    from py_image_dedup.report import megabytes
+    from py_image_dedup.report import counted, megabytes
 
     yield f"{inventory.location}: {inventory.software}, health: {inventory.health}"
     for part in inventory.parts:
         size = "" if part.size < 0 else f", {megabytes(part.size)}"
         yield f"{part.name}: version {part.version}, {part.documents} entries{size}"
     for origin, files in inventory.origins:
-        yield f'origin "{printable(origin)}": {files} files'
+        yield f'origin "{printable(origin)}": {counted(files, "file")}'
     if inventory.outdated:
         yield f"{inventory.outdated} contents have no signature of this version: analyse makes it anew"

@@ -105,8 +105,12 @@ def _tell_deleted(deleted: Sequence[RecordedAct]) -> None:
 
 def _confirm_rest(deleted: int) -> None:
     """Ask whether to go on where not all comes back; without a terminal only --yes is an answer."""
+    from py_image_dedup.report import counted
+
     if not sys.stdin.isatty():
-        raise UsageError(f"{deleted} files were deleted and can't be brought back: confirm with --yes to undo the rest")
+        raise UsageError(
+            f"{counted(deleted, 'deleted file')} can't be brought back: confirm with --yes to undo the rest"
+        )
     click.confirm("Bring back the rest?", abort=True)
 
 

@@ -73,6 +73,7 @@ def search(
     """
     from py_image_dedup.library import build
     from py_image_dedup.library import search as search_in
+    from py_image_dedup.report import counted
 
     if move_to is not None and delete:
         raise UsageError("-mv and -d exclude each other: name one of them")
@@ -81,7 +82,8 @@ def search(
     options["last_look"] = options["last_look"] or None
     collection = build(*(directory + folders or (os.curdir,)), **{name: options[name] for name in of_build})
     found = search_in(collection, **{name: options[name] for name in of_search})
-    click.echo(f"{len(collection)} pictures: {len(found)} groups with {len(found.lower_quality)} of lower quality.")
+    pictures, groups = counted(len(collection), "picture"), counted(len(found), "group")
+    click.echo(f"{pictures}: {groups} with {len(found.lower_quality)} of lower quality.")
     _write_files(found, output_directory, roots=collection.roots)
     if plan_file is not None:
         _write_plan(found, plan_file, move_to, delete=delete)
@@ -127,14 +129,15 @@ def _write_plan(found: Search, path: str, move_to: str | None, *, delete: bool) 
 def _act(found: Search, move_to: str | None, *, delete: bool, silent: bool) -> int:
     """Move or delete what is of lower quality, and tell what came of it."""
     from py_image_dedup.files import printable
+    from py_image_dedup.report import counted
 
     if not found.lower_quality or not (move_to or delete):
         return 0
     if delete:
         number = len(found.lower_quality)
-        ask(f"{number} files would be deleted, which can't be undone", "confirm with -sd True", yes=silent)
+        ask(f"{counted(number, 'file')} would be deleted, which can't be undone", "confirm with -sd True", yes=silent)
     done = found.act("delete" if delete else "move", move_to)
-    click.echo(f"{'Deleted' if delete else 'Moved'} {len(done.done)} files.")
+    click.echo(f"{'Deleted' if delete else 'Moved'} {counted(len(done.done), 'file')}.")
     for path, reason in done.refused.items():
         click.echo(f"refused: {printable(path)}: {printable(reason)}")
     if done.done and not delete:

@@ -18,7 +18,7 @@ from py_image_dedup.library.listing import Listed
 from py_image_dedup.library.parameters import Path
 from py_image_dedup.model import Candidate, Group
 from py_image_dedup.plan import Action, Plan
-from py_image_dedup.report import megabytes
+from py_image_dedup.report import counted, megabytes
 
 _SHOWN = 50  # groups in a notebook
 _THUMBNAIL = 160  # pixels
@@ -168,8 +168,8 @@ class Search(Sequence[Copies]):
         What stays, and why, comes as a warning.
         """
         if self.lower_quality and not silent_del:
-            number = len(self.lower_quality)
-            if input(f"{number} files would be deleted, which can't be undone. Go on? (y/n) ").strip().lower() != "y":
+            number = counted(len(self.lower_quality), "file")
+            if input(f"{number} would be deleted, which can't be undone. Go on? (y/n) ").strip().lower() != "y":
                 return None
         done = self.act(Action.DELETE)
         _warn(done, "delete")
@@ -191,7 +191,7 @@ class Search(Sequence[Copies]):
     def _repr_html_(self) -> str:
         """Show the first groups in a notebook."""
         more = len(self) - _SHOWN
-        rest = f"<p>... and {more} more groups</p>" if more > 0 else ""
+        rest = f"<p>... and {counted(more, 'more group')}</p>" if more > 0 else ""
         return "".join(one._repr_html_() for one in self[:_SHOWN]) + rest
 
     def _work(self, action: Action, target: Path | None) -> acting.Work:

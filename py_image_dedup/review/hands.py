@@ -75,7 +75,7 @@ class Hands:
         def tell(console: Console) -> None:
             report.print_outcomes(done.outcomes, console)
             if done.removed_folders:
-                console.print(f"Removed {len(done.removed_folders)} empty folders.")
+                console.print(f"Removed {report.counted(len(done.removed_folders), 'empty folder')}.")
 
         return done.run, _printed(tell)
 

@@ -15,7 +15,7 @@ from waitress.server import create_server
 from werkzeug.exceptions import HTTPException
 
 from py_image_dedup.errors import ConfigError, DedupError
-from py_image_dedup.report import megabytes
+from py_image_dedup.report import counted, megabytes
 from py_image_dedup.review.gate import Gate
 from py_image_dedup.review.pages import Pages
 
@@ -31,6 +31,7 @@ def make_app(pages: Pages) -> flask.Flask:
     app = flask.Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _LARGEST_FORM
     app.url_map.strict_slashes = False
+    app.jinja_env.filters["counted"] = counted
     app.jinja_env.filters["megabytes"] = megabytes
     app.jinja_env.globals["csrf"] = lambda: pages.guard.csrf
     app.jinja_env.globals["busy"] = lambda: pages.jobs.running
