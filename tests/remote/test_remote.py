@@ -90,11 +90,11 @@ def test_a_child_killed_in_the_middle(tmp_path: Path, redis: RedisServer, album:
 
 def test_all_workers_killed(tmp_path: Path, redis: RedisServer, album: Path, local: list[Any]) -> None:
     """What they had, and all the rest, is done here."""
-    worker = Worker(tmp_path / "worker", redis.url, wraps="poisoned", SLOW="0.2")
+    log = tmp_path / "described"
+    worker = Worker(tmp_path / "worker", redis.url, wraps="poisoned", SLOW="0.2", LOG=str(log))
 
     def kill() -> None:
-        wait_until(lambda: redis.client.keys("*bytes*"))
-        time.sleep(1)
+        wait_until(lambda: log.exists() and len(log.read_text().splitlines()) > 5)  # its children work at two
         worker.kill()
 
     with running(worker):
