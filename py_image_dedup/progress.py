@@ -38,6 +38,8 @@ class ProgressBar(Observer):
 
     def phase(self, title: str, number: int, of: int) -> None:
         """Start the bar of a phase."""
+        if self._progress.disable:
+            return  # without a task nothing is reckoned for a bar that nobody sees
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(f"{number}/{of} {title}", total=None)
