@@ -103,6 +103,7 @@ def test_an_interrupted_search_does_not_look_through_a_large_set(
         if "copy" in one.file.path:
             looked.append(one)
             if len(looked) == 1:
+                time.sleep(0.1)  # a signal that comes when the main thread is about to wait is seen once it wakes
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             time.sleep(0.2)
         return True
