@@ -192,11 +192,11 @@ def test_the_whole_way_by_keys_alone(browser: Browser, review: Review, kept: Kep
         tab_to("Show what will happen")
         expect(page.get_by_label("What will happen")).to_contain_text("1 file would be moved", timeout=30_000)
         tab_to("Do it now: 1 file")
-        expect(page.locator("pre").first).to_contain_text("Moved 1 file", timeout=30_000)
+        expect(page.locator("pre").first).to_contain_text("Moved 1 file (", timeout=30_000)
         assert names(kept) == ALL - {"1.jpg"}
         tab_to("See this run, or take it back")
         tab_to("Take it back: 1 act")
-        expect(page.locator("pre").first).to_contain_text("Brought back 1 file", timeout=30_000)
+        expect(page.locator("pre").first).to_contain_text("Brought back 1 file (", timeout=30_000)
     assert names(kept) == ALL
 
 

@@ -15,8 +15,6 @@ import pytest
 from command import Command
 from difpy_oracle import difpy
 
-from py_image_dedup.report import counted
-
 SIZE = (160, 120)
 
 
@@ -86,7 +84,7 @@ def test_flags(album: Path, command: Command, flags: tuple[str, ...], groups: in
     done = command.run("search", "-D", album, *flags)
 
     assert done.code == 0, done.err
-    assert f" {counted(groups, 'group')} with" in done.out
+    assert f" {'1 group' if groups == 1 else f'{groups} groups'} with" in done.out
     assert len(written(command.home)) == 3
 
 

@@ -324,7 +324,7 @@ def test_one_file_of_an_earlier_run_comes_back(command: Command, album: Path, tm
     assert not (album / "sent/small.jpg").exists()
     done = command.run("undo", "--file", "../album/sent/small.jpg", "--file", tmp_path / "nothing.jpg")
     assert done.code == 0, done.err
-    assert "Brought back 1 file" in done.out
+    assert "Brought back 1 file (" in done.out
     assert (album / "sent/small.jpg").exists()
     assert sorted(path.name[:5] for path in album.rglob("*.jpg")) == ["a.jpg", "other", "small"]
 

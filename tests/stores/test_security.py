@@ -132,13 +132,13 @@ def test_keys_limited_to_the_indices_do_for_all_commands(server: SecuredServer, 
     assert moved.counts["moved"] == 1
     assert [path.name for path in album.iterdir()] == ["a.jpg"]
     told = run(daily, "index", "status").out
-    assert 'origin "test": 1 file' in told
+    assert 'origin "test": 1 file\n' in told
     assert "health: unknown (the login may not ask)" in told
     run(first, "index", "compact")
     run(first, "index", "rebuild")
     run(first, "index", "migrate")
     run(daily, "analyse", album)
-    assert 'origin "test": 1 file' in run(first, "index", "status").out
+    assert 'origin "test": 1 file\n' in run(first, "index", "status").out
 
 
 def test_users_with_passwords_are_let_in(server: SecuredServer, open_store: Open) -> None:
