@@ -17,7 +17,7 @@ from py_image_dedup.files import printable
 from py_image_dedup.model import Level
 from py_image_dedup.plan import Action, Plan, PlannedAct, PlannedFile
 from py_image_dedup.planfile import as_data
-from py_image_dedup.report import counted, megabytes
+from py_image_dedup.report import counted, listed, megabytes
 
 _SIDE = 240  # pixels of a picture on the page
 _COLUMNS: Final = (
@@ -136,10 +136,8 @@ def _told(act: PlannedAct) -> list[str]:
 
 
 def _totals(plan: Plan) -> str:
-    similar = f" and {counted(plan.similar, 'similar picture')}" if plan.similar else ""
     roots = ", ".join(plan.roots)
-    found = counted(plan.duplicates, "duplicate")
-    return _text(f"{found}{similar} in {roots}; {megabytes(plan.reclaimable)} could be freed.")
+    return _text(f"{listed(plan)} in {roots}; {megabytes(plan.reclaimable)} could be freed.")
 
 
 def _facts(file: PlannedFile) -> list[object]:

@@ -67,7 +67,7 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
 
 def print_line(counts: Mapping[str, int], console: Console) -> None:
     """Print all that came of a run in one line, for logs."""
-    found = _found(counts["groups"], counts["duplicates"])
+    found = f"{counted(counts['groups'], 'group')} with {counted(counts['duplicates'], 'duplicate')}"
     acts = ", ".join(f"{counts[name]} {name}" for name in _ACTS if counts[name]) or "nothing touched"
     console.print(f"{seen(counts)}; {found}; {acts}.", soft_wrap=True)
 
@@ -101,16 +101,12 @@ def print_totals(plan: Plan, console: Console) -> None:
     """Tell how many duplicates there are and what could be freed."""
     console.print(
         Text(
-            _found(len(plan.groups), plan.duplicates)
-            + (f" and {counted(plan.similar, 'similar picture')}" if plan.similar else "")
-            + f"; {megabytes(plan.reclaimable)} could be freed.",
+            f"{counted(len(plan.groups), 'group')} with {listed(plan)}; {megabytes(plan.reclaimable)} could be freed.",
             style="bold",
         )
     )
     if risky := sum(act.level is Level.SIMILAR for _, act in plan.acts()):
-        console.print(
-            Text(f"{counted(risky, 'file')} would go though only similar, and may show something else.", style="red")
-        )
+        console.print(Text(f"{risk(risky)}.", style="red"))
 
 
 def print_apply(plan: Plan, path: str, console: Console) -> None:
@@ -140,8 +136,8 @@ def print_skipped(skipped: Sequence[Skipped], console: Console, *, everything: b
         console.print(f"  ... and {len(skipped) - _SHOWN_SKIPPED} more (--all prints them, --json saves them).")
 
 
-def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Name every act that was refused or failed, and count the rest."""
+def print_outcomes(outcomes: Sequence[Outcome], console: Console, *, removed: Sequence[str] = ()) -> None:
+    """Name every act that was refused or failed, and count the rest; `removed`: folders that were empty then."""
     done = [outcome for outcome in outcomes if outcome.result is Result.DONE]
     for action, verb in _DONE.items():
         if of_action := [outcome for outcome in done if outcome.act.action is action]:
@@ -151,6 +147,8 @@ def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
         if outcome.result is not Result.DONE:
             line = f"{outcome.result}: {printable(outcome.act.file.path)}: {printable(outcome.detail)}"
             console.print(Text(line, style="yellow"), soft_wrap=True)
+    if removed:
+        console.print(f"Removed {counted(len(removed), 'empty folder')}.")
 
 
 def write_json(
@@ -226,8 +224,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _found(groups: int, duplicates: int) -> str:
-    return f"{counted(groups, 'group')} with {counted(duplicates, 'duplicate')}"
+def listed(plan: Plan) -> str:
+    """Tell how many files are listed below keepers."""
+    similar = f" and {counted(plan.similar, 'similar picture')}" if plan.similar else ""
+    return f"{counted(plan.duplicates, 'duplicate')}{similar}"
+
+
+def risk(number: int) -> str:
+    """Warn of so many files that go for being similar."""
+    return f"{counted(number, 'file')} would go though only similar, and may show something else"
 
 
 def _table(number: int, group: PlannedGroup, base: str, *, wide: bool) -> Table:

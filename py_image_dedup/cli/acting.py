@@ -23,9 +23,7 @@ def act(plan: Plan, run: Run, *, settings: Settings, yes: bool, kind: str = "ded
 
     _confirm(plan, settings=settings, yes=yes)
     done = run.execution.execute(plan, kind=kind)
-    report.print_outcomes(done.outcomes, run.console)
-    if done.removed_folders:
-        run.console.print(f"Removed {report.counted(len(done.removed_folders), 'empty folder')}.")
+    report.print_outcomes(done.outcomes, run.console, removed=done.removed_folders)
     if done.journal:
         run.console.print(f"Journal: {done.journal}", soft_wrap=True)
     if done.undoable:
@@ -40,15 +38,11 @@ def exit_code(done: Report) -> int:
 
 def _confirm(plan: Plan, *, settings: Settings, yes: bool) -> None:
     """Ask; without a terminal only --yes, or for deleting its key, is an answer."""
-    from py_image_dedup.report import counted
+    from py_image_dedup.report import counted, risk
 
     acts = [act for _, act in plan.acts()]
     if number := sum(act.level == "similar" for act in acts):
-        ask(
-            f"{counted(number, 'file')} would go though only similar, and may show something else",
-            "confirm with --yes",
-            yes=yes,
-        )
+        ask(risk(number), "confirm with --yes", yes=yes)
     if number := sum(act.action == "delete" for act in acts):
         ask(
             f"{counted(number, 'file')} would be deleted, which can't be undone",

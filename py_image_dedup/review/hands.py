@@ -71,13 +71,7 @@ class Hands:
         """Carry a plan out; return the name of the run, "" if nothing was done, and what came of it in words."""
         with self.open_tools(observer) as tools:
             done = tools.execution.execute(tools.execution.adopt(plan), kind="apply")
-
-        def tell(console: Console) -> None:
-            report.print_outcomes(done.outcomes, console)
-            if done.removed_folders:
-                console.print(f"Removed {report.counted(len(done.removed_folders), 'empty folder')}.")
-
-        return done.run, _printed(tell)
+        return done.run, _printed(lambda to: report.print_outcomes(done.outcomes, to, removed=done.removed_folders))
 
     def undo(self, name: str, observer: Observer) -> str:
         """Take a run back; return what came of it in words."""
