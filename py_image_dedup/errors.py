@@ -1,10 +1,18 @@
-"""Every error this program raises on purpose: one tree.
+"""Every error this program raises on purpose: one tree; and the exit codes that none of them stands for.
 
 The first line of a class's docstring is its headline in the documentation, ``exit_code`` is what the command
 ends with.  A message names the file, key or option at fault and the remedy.
 """
 
 from __future__ import annotations
+
+from typing import Final
+
+EXIT_REFUSED: Final = 5
+"""Some files could not be acted on; the rest was."""
+EXIT_INTERRUPTED: Final = 130
+EXIT_NO_READER: Final = 141
+"""The reader of the output went away."""
 
 
 class DedupError(Exception):

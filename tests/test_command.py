@@ -310,6 +310,19 @@ def test_two_runs_at_once(command: Command, tmp_path: Path) -> None:
     assert first.returncode == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_it_is_loaded(command: Command, tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C before a command runs is told in one line, even where an import swallows what is raised in it."""
+    (tmp_path / "click.py").write_text(
+        f"import os\ntry:\n    os.kill(os.getpid(), {int(number)})\nexcept KeyboardInterrupt:\n    pass\n"
+    )
+    path = f"{tmp_path}:{command.environment['PYTHONPATH']}"
+
+    run = command.run("--help", PYTHONPATH=path)
+
+    assert (run.code, run.out, run.err) == (130, "", "Interrupted.\n")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
 def test_interrupted_analysis_goes_on_where_it_was(
     command: Command, tmp_path: Path, number: signal.Signals, code: int

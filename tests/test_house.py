@@ -13,7 +13,6 @@ import click
 import pytest
 
 from py_image_dedup import cli, config, errors, events, images, ranking, report
-from py_image_dedup.cli import exits
 from py_image_dedup.config.names import DEFAULT_EXTENSIONS, DEFAULT_RULES
 
 ROOT = Path(__file__).parent.parent
@@ -114,7 +113,7 @@ def test_exit_codes_are_in_the_readme() -> None:
         if isinstance(value, type) and issubclass(value, errors.DedupError)
     }
 
-    assert told == raised | {0, exits.EXIT_REFUSED, exits.EXIT_INTERRUPTED, exits.EXIT_NO_READER}
+    assert told == raised | {0, errors.EXIT_REFUSED, errors.EXIT_INTERRUPTED, errors.EXIT_NO_READER}
 
 
 def test_everything_public_has_a_docstring() -> None:

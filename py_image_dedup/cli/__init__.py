@@ -25,8 +25,7 @@ from py_image_dedup.cli import (
     working,
 )
 from py_image_dedup.cli import index as care
-from py_image_dedup.cli.exits import EXIT_INTERRUPTED, EXIT_NO_READER
-from py_image_dedup.errors import DedupError
+from py_image_dedup.errors import EXIT_INTERRUPTED, EXIT_NO_READER, DedupError
 
 # The program has threads of its own; those of numpy's matrix products would spin beside them.  Set before numpy loads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from py_image_dedup.cli.exits import EXIT_REFUSED
-from py_image_dedup.errors import UsageError
+from py_image_dedup.errors import EXIT_REFUSED, UsageError
 
 if TYPE_CHECKING:
     from py_image_dedup.cli.wiring import Run

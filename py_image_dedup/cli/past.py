@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from py_image_dedup.cli.exits import EXIT_REFUSED
 from py_image_dedup.cli.wiring import load, open_console, settings_options
-from py_image_dedup.errors import UsageError
+from py_image_dedup.errors import EXIT_REFUSED, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

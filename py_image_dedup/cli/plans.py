@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from py_image_dedup.cli.acting import act, exit_code
-from py_image_dedup.cli.exits import EXIT_REFUSED
 from py_image_dedup.cli.wiring import load, open_console, open_run, settings_options
-from py_image_dedup.errors import RootError
+from py_image_dedup.errors import EXIT_REFUSED, RootError
 
 if TYPE_CHECKING:
     from py_image_dedup.config import Loaded

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from py_image_dedup.cli.acting import ask
-from py_image_dedup.cli.exits import EXIT_REFUSED
 from py_image_dedup.cli.wiring import note
-from py_image_dedup.errors import ConfigError, UsageError
+from py_image_dedup.errors import EXIT_REFUSED, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from py_image_dedup.library import Search
