@@ -573,6 +573,8 @@ NO_INDICES = (
             ("es:9200", "http://es", "a b", "es/", "user@es", "::g", "fe80::1%eth0", "a..b"),
             "it must be a host name or an IP address",
         ),
+        ("database", ("sqlite:///var/lib/x.sqlite", "file:///x.sqlite"), "it must be a path, not an address"),
+        ("deduplication.duplicates_target_directory", ("smb://nas/away",), "it must be a path, not an address"),
         ("origin", ("a\nb", "a" * 201, "a\x1b[31m"), "it must be a name"),
     ],
 )

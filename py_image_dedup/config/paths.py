@@ -40,6 +40,8 @@ def path(text: str) -> str:
             raise Refused("it must be a path")
         if expanded.startswith("~"):
             raise Refused("it must be a path; no such home folder is known")
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):  # else a folder called "smb:" would be made here
+            raise Refused("it must be a path, not an address")
         return re.sub(r"^/+", "/", os.path.abspath(expanded))
     except UnicodeEncodeError:
         raise Refused("it must be a path; it holds a character that no file name can hold") from None
