@@ -17,7 +17,8 @@ from py_image_dedup.files import printable
 from py_image_dedup.model import Level
 from py_image_dedup.plan import Action, Plan, PlannedAct, PlannedFile
 from py_image_dedup.planfile import as_data
-from py_image_dedup.report import counted, listed, megabytes
+from py_image_dedup.report import listed
+from py_image_dedup.words import counted, megabytes
 
 _SIDE = 240  # pixels of a picture on the page
 _COLUMNS: Final = (

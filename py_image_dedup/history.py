@@ -15,7 +15,7 @@ from rich.text import Text
 from py_image_dedup.actions import Result, Undone
 from py_image_dedup.files import printable
 from py_image_dedup.journal import UNDO, RecordedAct, Run, State
-from py_image_dedup.report import counted, megabytes
+from py_image_dedup.words import counted, megabytes
 
 
 def print_runs(runs: Sequence[Run], console: Console) -> None:

@@ -27,6 +27,7 @@ from py_image_dedup.neighbourhood import neighbourhood
 from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan, with_empty_folders
 from py_image_dedup.stores.interface import Lease, Store
+from py_image_dedup.words import counted
 
 ORIENTATIONS: Final = {
     "off": (),
@@ -270,8 +271,8 @@ class Pipeline:
     def _tell_elsewhere(self, contents: Collection[str]) -> None:
         """Tell what other machines have too; their files never stay in place of one of ours, and never go."""
         for origin, number in sorted(self._store.elsewhere(contents).items()):
-            name = files.printable(origin)
-            self._observer.note(f'{number} files of origin "{name}" have the same bytes as pictures here.')
+            name, found = files.printable(origin), counted(number, "file")
+            self._observer.note(f'Elsewhere: {found} of origin "{name}" with the same bytes as pictures here.')
 
     def _matches(self, contents: Collection[str], limits: tuple[float, float]) -> Iterator[Match]:
         """Find the pairs that may be duplicates, and those further apart that may be shown as similar."""
@@ -305,10 +306,15 @@ class Pipeline:
                 raise CancelledError
             return look.same(a, b, turn)
 
+        done = known = 0  # of all calls: a large set takes one for every keeper, and no bar shall start anew for each
+
         def run(function: Callable[[A], B], things: Iterable[A]) -> Iterator[B]:
+            nonlocal done, known
             waiting = list(things)
-            for done, found in enumerate(pool.map(function, waiting), 1):
-                self._observer.progress(done, len(waiting))
+            known += len(waiting)
+            for found in pool.map(function, waiting):
+                done += 1
+                self._observer.progress(done, known)
                 yield found
 
         try:

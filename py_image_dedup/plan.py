@@ -161,6 +161,16 @@ class Plan:
         return sum(act.level is Level.SIMILAR for group in self.groups for act in group.duplicates)
 
     @property
+    def risky(self) -> int:
+        """How many files go though only similar."""
+        return sum(act.level is Level.SIMILAR for _, act in self.acts())
+
+    @property
+    def deleted(self) -> int:
+        """How many files go for good."""
+        return sum(act.action is Action.DELETE for _, act in self.acts())
+
+    @property
     def reclaimable(self) -> int:
         """How many bytes all duplicates take that don't stay; one that has other names besides frees none."""
         return sum(

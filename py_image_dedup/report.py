@@ -21,6 +21,7 @@ from py_image_dedup.model import Candidate, Decisions, Level, Skipped
 from py_image_dedup.plan import Action, Plan, PlannedFile, PlannedGroup
 from py_image_dedup.planfile import as_data
 from py_image_dedup.ranking import date
+from py_image_dedup.words import counted, megabytes
 
 _SHOWN_GROUPS = 100
 _SHOWN_SKIPPED = 50
@@ -105,8 +106,8 @@ def print_totals(plan: Plan, console: Console) -> None:
             style="bold",
         )
     )
-    if risky := sum(act.level is Level.SIMILAR for _, act in plan.acts()):
-        console.print(Text(f"{risk(risky)}.", style="red"))
+    if plan.risky:
+        console.print(Text(f"{risk(plan.risky)}.", style="red"))
 
 
 def print_apply(plan: Plan, path: str, console: Console) -> None:
@@ -214,16 +215,6 @@ def write_whole(path: str, text: str | Iterable[str]) -> None:
             whole.write(piece.encode("utf-8", "surrogateescape"))
 
 
-def megabytes(size: int) -> str:
-    """Print a number of bytes in MB (10^6 bytes)."""
-    return f"{size / 1e6:,.2f} MB" if size < 100e6 else f"{size / 1e6:,.0f} MB"
-
-
-def counted(number: int, noun: str) -> str:
-    """Print a number of things, of which `noun` is one; its plural ends in s."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def listed(plan: Plan) -> str:
     """Tell how many files are listed below keepers."""
     similar = f" and {counted(plan.similar, 'similar picture')}" if plan.similar else ""
@@ -233,6 +224,11 @@ def listed(plan: Plan) -> str:
 def risk(number: int) -> str:
     """Warn of so many files that go for being similar."""
     return f"{counted(number, 'file')} would go though only similar, and may show something else"
+
+
+def loss(number: int) -> str:
+    """Warn of so many files that can't be brought back."""
+    return f"{counted(number, 'file')} would be deleted, which can't be undone"
 
 
 def _table(number: int, group: PlannedGroup, base: str, *, wide: bool) -> Table:

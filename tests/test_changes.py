@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 import pictures
@@ -40,13 +41,13 @@ class Library:
         self.store = SqliteStore.open(str(place / "store.sqlite"), origin="here")
         self.tally = Tally(Observer())
 
-    def pipeline(self) -> Pipeline:
+    def pipeline(self, observer: Observer | None = None) -> Pipeline:
         overrides = {
             "analysis.source_directories": Override("FOLDER", [str(root) for root in self.roots]),
             "origin": Override("", "here"),
         }
         settings = load_settings(overrides=overrides, environ={"HOME": "/nonexistent"}).settings
-        observer = Observer()
+        observer = observer or Observer()
         self.tally = Tally(observer)
         analyser = LocalAnalyser(origin="here", threads=2, limits=Limits(), known=self.store.has_content)
         look = LastLook(self.store, max_pixels=10**9, reserve=lambda _: nullcontext())
@@ -116,6 +117,25 @@ def test_an_interrupted_search_does_not_look_through_a_large_set(
 
     plan = library.pipeline().make_plan()
     assert len([one for one in goes(plan) if Path(one[0]).name.startswith("copy")]) == 39
+
+
+def test_the_bar_does_not_start_anew_for_each_keeper(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long series of shots has many keepers, and for each of them the rest of it is looked at."""
+    picture = pictures.photo(99, (160, 120))
+    for quality in range(50, 90):
+        pictures.write(library.roots[0] / f"shot {quality}.jpg", picture, quality=quality)
+    told: list[int] = []
+
+    class Bar(Observer):
+        def progress(self, done: int, total: int) -> None:
+            assert done <= total
+            told.append(done)
+
+    monkeypatch.setattr(LastLook, "same", lambda *_: False)
+    plan = library.pipeline(Bar()).make_plan()
+
+    assert sum(len(group.duplicates) for group in plan.groups if "shot" in group.keeper.path) == 39
+    assert sum(later < sooner for sooner, later in pairwise(told)) <= 6  # phases, and what the search goes through
 
 
 def test_reads_no_more_of_the_store_than_the_neighbours(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

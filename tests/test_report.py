@@ -324,23 +324,6 @@ def test_outcomes_name_what_did_not_happen_and_count_the_rest() -> None:
     assert screen.text == "Deleted 1 file (3.21 MB).\n"
 
 
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0.00 MB"),
-        (4_999, "0.00 MB"),
-        (5_001, "0.01 MB"),
-        (1_000_000, "1.00 MB"),
-        (99_990_000, "99.99 MB"),
-        (100_000_000, "100 MB"),
-        (1_234_567_890_123, "1,234,568 MB"),
-    ],
-)
-def test_megabytes(size: int, text: str) -> None:
-    """Sizes are printed in MB of a million bytes: with two decimals below 100, whole above."""
-    assert report.megabytes(size) == text
-
-
 def written(folder: Path, made: Plan, *outcomes: Outcome, **counts: int) -> dict[str, object]:
     path = folder / "result.json"
     report.write_json(str(path), made, Counter(counts), outcomes=outcomes)

@@ -37,14 +37,13 @@ def exit_code(done: Report) -> int:
 
 def _confirm(plan: Plan, *, settings: Settings, yes: bool) -> None:
     """Ask; without a terminal only --yes, or for deleting its key, is an answer."""
-    from py_image_dedup.report import counted, risk
+    from py_image_dedup.report import loss, risk
 
-    acts = [act for _, act in plan.acts()]
-    if number := sum(act.level == "similar" for act in acts):
-        ask(risk(number), "confirm with --yes", yes=yes)
-    if number := sum(act.action == "delete" for act in acts):
+    if plan.risky:
+        ask(risk(plan.risky), "confirm with --yes", yes=yes)
+    if plan.deleted:
         ask(
-            f"{counted(number, 'file')} would be deleted, which can't be undone",
+            loss(plan.deleted),
             "confirm with --yes or deduplication.delete_without_asking",
             yes=yes or settings.deduplication.delete_without_asking,
         )

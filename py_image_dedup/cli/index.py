@@ -48,11 +48,14 @@ def rebuild(**options: Any) -> None:
 @settings_options
 def compact(**options: Any) -> None:
     """Drop what no file of any machine refers to, and signatures of old versions."""
+    from py_image_dedup.words import counted
+
     with _care(options) as care:
         dropped = care.compact(_note)
         click.echo(
-            f"Dropped {dropped.contents} contents that no file has, {dropped.signatures} signatures of old versions "
-            f"and {dropped.looks} looks at contents that are gone."
+            f"Dropped {counted(dropped.contents, 'content')} that no file has, "
+            f"{counted(dropped.signatures, 'signature')} of old versions "
+            f"and {counted(dropped.looks, 'look')} at contents that are gone."
         )
 
 
@@ -78,13 +81,13 @@ def _tell(done: Sequence[str], what: str, nothing: str) -> None:
 
 def _lines(inventory: Inventory) -> Iterator[str]:
     from py_image_dedup.files import printable
-    from py_image_dedup.report import counted, megabytes
+    from py_image_dedup.words import counted, megabytes
 
     yield f"{inventory.location}: {inventory.software}, health: {inventory.health}"
     for part in inventory.parts:
         size = "" if part.size < 0 else f", {megabytes(part.size)}"
-        yield f"{part.name}: version {part.version}, {part.documents} entries{size}"
+        yield f"{part.name}: version {part.version}, {counted(part.documents, 'entry', 'entries')}{size}"
     for origin, files in inventory.origins:
         yield f'origin "{printable(origin)}": {counted(files, "file")}'
     if inventory.outdated:
-        yield f"{inventory.outdated} contents have no signature of this version: analyse makes it anew"
+        yield f"{counted(inventory.outdated, 'content')} without a signature of this version: analyse makes it anew"

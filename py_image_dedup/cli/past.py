@@ -104,7 +104,7 @@ def _tell_deleted(deleted: Sequence[RecordedAct]) -> None:
 
 def _confirm_rest(deleted: int) -> None:
     """Ask whether to go on where not all comes back; without a terminal only --yes is an answer."""
-    from py_image_dedup.report import counted
+    from py_image_dedup.words import counted
 
     if not sys.stdin.isatty():
         raise UsageError(

@@ -72,7 +72,7 @@ def search(
     """
     from py_image_dedup.library import build
     from py_image_dedup.library import search as search_in
-    from py_image_dedup.report import counted
+    from py_image_dedup.words import counted
 
     if move_to is not None and delete:
         raise UsageError("-mv and -d exclude each other: name one of them")
@@ -128,13 +128,13 @@ def _write_plan(found: Search, path: str, move_to: str | None, *, delete: bool) 
 def _act(found: Search, move_to: str | None, *, delete: bool, silent: bool) -> int:
     """Move or delete what is of lower quality, and tell what came of it."""
     from py_image_dedup.files import printable
-    from py_image_dedup.report import counted
+    from py_image_dedup.report import loss
+    from py_image_dedup.words import counted
 
     if not found.lower_quality or not (move_to or delete):
         return 0
     if delete:
-        number = len(found.lower_quality)
-        ask(f"{counted(number, 'file')} would be deleted, which can't be undone", "confirm with -sd True", yes=silent)
+        ask(loss(len(found.lower_quality)), "confirm with -sd True", yes=silent)
     done = found.act("delete" if delete else "move", move_to)
     click.echo(f"{'Deleted' if delete else 'Moved'} {counted(len(done.done), 'file')}.")
     for path, reason in done.refused.items():

@@ -18,7 +18,8 @@ from py_image_dedup.library.listing import Listed
 from py_image_dedup.library.parameters import Path
 from py_image_dedup.model import Candidate, Group
 from py_image_dedup.plan import Action, Plan
-from py_image_dedup.report import counted, megabytes
+from py_image_dedup.report import loss
+from py_image_dedup.words import counted, megabytes
 
 _SHOWN = 50  # groups in a notebook
 _THUMBNAIL = 160  # pixels
@@ -168,8 +169,8 @@ class Search(Sequence[Copies]):
         What stays, and why, comes as a warning.
         """
         if self.lower_quality and not silent_del:
-            number = counted(len(self.lower_quality), "file")
-            if input(f"{number} would be deleted, which can't be undone. Go on? (y/n) ").strip().lower() != "y":
+            answer = input(f"{loss(len(self.lower_quality))}. Go on? (y/n) ")
+            if answer.strip().lower() != "y":
                 return None
         done = self.act(Action.DELETE)
         _warn(done, "delete")

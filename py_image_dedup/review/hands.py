@@ -19,7 +19,7 @@ from py_image_dedup.execution import Execution
 from py_image_dedup.files import printable, sha256
 from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Decisions, Level
-from py_image_dedup.plan import Action, Plan, PlannedFile
+from py_image_dedup.plan import Plan, PlannedFile
 from py_image_dedup.review.choices import Compared
 from py_image_dedup.stores.interface import Store
 
@@ -61,11 +61,9 @@ class Hands:
         with self.open_tools(observer) as tools:
             adopted = tools.execution.adopt(plan)
             refused = tuple(tools.execution.objections(adopted))
-        left = [act for _, act in adopted.without(outcome.act.id for outcome in refused).acts()]
-        similar = sum(act.level is Level.SIMILAR for act in left)
-        deleted = sum(act.action is Action.DELETE for act in left)
+        left = adopted.without(outcome.act.id for outcome in refused)
         text = _printed(lambda console: report.print_rehearsal(adopted, refused, console))
-        return Rehearsal(plan, len(left), similar, deleted), text
+        return Rehearsal(plan, sum(1 for _ in left.acts()), left.risky, left.deleted), text
 
     def apply(self, plan: Plan, observer: Observer) -> tuple[str, str]:
         """Carry a plan out; return the name of the run, "" if nothing was done, and what came of it in words."""

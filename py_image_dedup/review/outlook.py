@@ -55,7 +55,6 @@ def outlook(plan: Plan) -> Outlook:
     bins: Counter[tuple[int, Level]] = Counter()
     sizes: Counter[str] = Counter()
     files: Counter[str] = Counter()
-    going_similar = 0
     for group in plan.groups:
         for act in group.duplicates:
             bins[min(int(act.distance / _WIDEST * _BINS), _BINS - 1), act.level] += 1
@@ -63,7 +62,6 @@ def outlook(plan: Plan) -> Outlook:
                 folder = os.path.dirname(act.file.path)
                 sizes[folder] += act.file.size
                 files[folder] += 1
-                going_similar += act.level is Level.SIMILAR
     longest = max(bins.values(), default=1)
     largest = max(sizes.values(), default=1) or 1
     return Outlook(
@@ -71,7 +69,7 @@ def outlook(plan: Plan) -> Outlook:
         duplicates=plan.duplicates,
         similar=plan.similar,
         going=files.total(),
-        going_similar=going_similar,
+        going_similar=plan.risky,
         going_bytes=sizes.total(),
         distances=tuple(
             Bar(

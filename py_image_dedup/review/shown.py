@@ -13,10 +13,10 @@ from py_image_dedup.files import printable
 from py_image_dedup.metadata import Shot
 from py_image_dedup.model import Decisions, Level
 from py_image_dedup.plan import Action, PlannedAct, PlannedFile, PlannedGroup
-from py_image_dedup.report import megabytes
 from py_image_dedup.review.choices import Fate
 from py_image_dedup.review.desk import mark
 from py_image_dedup.review.sight import could_free, frees
+from py_image_dedup.words import megabytes
 
 _GOES = {
     Action.MOVE: "will be moved",

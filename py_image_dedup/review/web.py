@@ -15,9 +15,9 @@ from waitress.server import create_server
 from werkzeug.exceptions import HTTPException
 
 from py_image_dedup.errors import ConfigError, DedupError
-from py_image_dedup.report import counted, megabytes
 from py_image_dedup.review.gate import Gate
 from py_image_dedup.review.pages import Pages
+from py_image_dedup.words import counted, megabytes
 
 _THREADS = 4
 _LARGEST_FORM = 64 << 10  # bytes

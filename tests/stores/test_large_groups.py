@@ -76,6 +76,6 @@ def test_large_groups_come_back_whole(boot: Boot, album: Path, tmp_path: Path) -
     sizes = {group["keeper"]["path"].split("/")[-2]: len(group["duplicates"]) for group in run.json["groups"]}
     assert sizes == {"copies": COPIES - 1, "re-encoded": REENCODED - 1}
     assert run.counts["duplicates"] == COPIES + REENCODED - 2
-    assert '301 files of origin "laptop" have the same bytes as pictures here.' in run.err
+    assert 'Elsewhere: 301 files of origin "laptop" with the same bytes as pictures here.' in run.err
     again = laptop.run("deduplicate", elsewhere)
     assert (again.counts["unchanged"], again.counts["duplicates"]) == (301, 0)
