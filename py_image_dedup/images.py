@@ -123,12 +123,12 @@ def view(
     What is transparent shows a white page below.  Raises as :func:`read` does.
     """
     with opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
-        lying = exif(image)[1] >= 5
+        lying = _orientation(image).lays_over
         lightness, colour = _in_colour(image, source, (height, width) if lying else (width, height))
-        orientation = exif(image)[1]  # some decoders turn the picture upright while they load it
-        side = (height, width) if orientation >= 5 else (width, height)
+        orientation = _orientation(image)  # some decoders turn the picture upright while they load it
+        side = (height, width) if orientation.lays_over else (width, height)
         layers = _layers(lightness, colour, side)
-    luma, *chroma = (turned(layer, Turn(orientation)) for layer in layers)
+    luma, *chroma = (turned(layer, orientation) for layer in layers)
     return View(luma, np.stack(chroma, axis=-1))
 
 
@@ -171,7 +171,7 @@ def preview(
         _reduce(image, "RGB", _fitting(image.size, side))
         image.load()
         small = modes.shrink(image, _fitting(image.size, side), "RGB")
-        upright = turned(np.asarray(small), Turn(exif(image)[1]))  # some decoders turn it while they load it
+        upright = turned(np.asarray(small), _orientation(image))  # some decoders turn it while they load it
         profile = image.info.get("icc_profile", b"") if image.mode == "RGB" else b""
     out = io.BytesIO()
     whole = Image.fromarray(turned(upright, turn))
@@ -348,11 +348,12 @@ def _loaded(image: Image.Image) -> tuple[Facts, Turn]:
 
 def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Facts, Turn]:
     """Return the facts of a loaded picture whose whole size is `stored`, and the turn that brings it upright."""
-    count, orientation, taken = exif(image)
+    orientation = _orientation(image)
+    count, taken = tags_and_date(image)
     of_raw = image.info.get(_OF_RAW)
     if of_raw:
         stored, frames = (of_raw.width, of_raw.height), 1
-    width, height = reversed(stored) if orientation >= 5 else stored
+    width, height = reversed(stored) if orientation.lays_over else stored
     facts = Facts(
         format=RAW if of_raw else "JPEG" if image.format == "MPO" else str(image.format),
         width=width,
@@ -362,21 +363,28 @@ def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Fa
         taken=taken,
         grey=modes.is_grey(image),
     )
-    return facts, Turn(orientation)
+    return facts, orientation
 
 
-def exif(image: Image.Image) -> tuple[int, int, str]:
-    """Return the number of EXIF tags, the orientation 1..8, and the capture date; 0, 1, "" where unreadable."""
-    count, orientation, taken = 0, 1, ""
+def _orientation(image: Image.Image) -> Turn:
+    """Return the turn that brings a picture upright, by its EXIF or its raw file; none where neither can be read."""
+    of_raw = image.info.get(_OF_RAW)
+    try:
+        tag = image.getexif().get(Base.Orientation, of_raw.orientation if of_raw else Turn.UPRIGHT)
+    except Exception:  # noqa: BLE001  # broken EXIF is common and says nothing about the pixels
+        return Turn.UPRIGHT
+    return Turn(tag) if isinstance(tag, int) and tag in range(1, 9) else Turn.UPRIGHT
+
+
+def tags_and_date(image: Image.Image) -> tuple[int, str]:
+    """Return the number of EXIF tags and the capture date; 0 and "" where unreadable."""
+    count, taken = 0, ""
     try:
         exif = image.getexif()
-        of_raw = image.info.get(_OF_RAW)
-        tag = exif.get(Base.Orientation, of_raw.orientation if of_raw else 1)
-        orientation = tag if isinstance(tag, int) and tag in range(1, 9) else 1
         details = exif.get_ifd(IFD.Exif)
         count = sum(tag not in _NO_METADATA_TAGS for tag in exif) + len(details) + len(exif.get_ifd(IFD.GPSInfo))
         date = details.get(Base.DateTimeOriginal, "")
         taken = date.strip("\x00 ")[:19] if isinstance(date, str) else ""
-    except Exception:  # noqa: BLE001, S110  # broken EXIF is common and says nothing about the pixels
+    except Exception:  # noqa: BLE001, S110  # as above
         pass
-    return count, orientation, taken
+    return count, taken

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from py_image_dedup import images
-from py_image_dedup.images import Reserve, exif, opened, refuse_bomb
+from py_image_dedup.images import Reserve, opened, refuse_bomb, tags_and_date
 
 _TOLD_BY_EXIF: Final = {
     "GPS position": (GPS.GPSLatitude, GPS.GPSLongitude),
@@ -66,7 +66,7 @@ def shot(source: BinaryIO, *, max_pixels: int) -> Shot:
             refuse_bomb(image, max_pixels=max_pixels)
             if image.format == "PNG" and "exif" not in image.info:
                 return Shot("", "")  # Pillow would decode it to look for EXIF after the pixels
-            taken, tags = exif(image)[2], image.getexif()
+            (_, taken), tags = tags_and_date(image), image.getexif()
     except Exception:  # noqa: BLE001 - whatever a decoder raises, there is nothing to tell
         return Shot("", "")
     maker, model = (str(tags.get(tag, "")).strip("\0 ") for tag in (Base.Make, Base.Model))
