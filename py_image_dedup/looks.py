@@ -10,9 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import chain
 from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from py_image_dedup import files, images, metadata, registration, verification
 from py_image_dedup.errors import PictureError
@@ -182,23 +187,36 @@ class _Shown(NamedTuple):
         return max(1, round(self.shape[0] * scale)), max(1, round(self.shape[1] * scale))
 
 
-def in_register(store: Store, matches: Sequence[Match], *, progress: Progress | None = None) -> Iterator[Match]:
+def in_register(
+    store: Store, matches: Sequence[Match], *, threads: int = 1, progress: Progress | None = None
+) -> Iterator[Match]:
     """Yield the matches whose thumbnails can be laid over each other: the pictures differ at their edges, if at all."""
     way = registration.VERSION * _WAYS + _REGISTERED
-    for start in range(0, len(matches), _REGISTERED_AT_ONCE):
-        some = matches[start : start + _REGISTERED_AT_ONCE]
-        known = _remembered(store, some, way)
-        asked = [match for match in some if (match.a, match.b) not in known]
-        thumbnails = store.thumbnails({content for match in asked for content in (match.a, match.b)})
-        new = []
-        for match in asked:
-            agreement = registration.agreement(thumbnails[match.a], images.turned(thumbnails[match.b], match.turn))
-            new.append(Look(match.a, match.b, way + match.turn, agreement, 0.0, duplicate=False))
-        store.put_looks(new)
-        known.update({(look.a, look.b): look for look in new})
-        yield from (match for match in some if known[match.a, match.b].structure >= registration.LEAST_AGREEMENT)
-        if progress is not None:
-            progress(start + len(some), len(matches))
+    with ThreadPoolExecutor(threads, "register") as pool:
+        for start in range(0, len(matches), _REGISTERED_AT_ONCE):
+            some = matches[start : start + _REGISTERED_AT_ONCE]
+            known = _remembered(store, some, way)
+            asked = [match for match in some if (match.a, match.b) not in known]
+            thumbnails = store.thumbnails({content for match in asked for content in (match.a, match.b)})
+            pieces = [asked[k : k + registration.AT_ONCE] for k in range(0, len(asked), registration.AT_ONCE)]
+            found = chain.from_iterable(pool.map(partial(_agreements, thumbnails), pieces))
+            new = [
+                Look(match.a, match.b, way + match.turn, agreement, 0.0, duplicate=False)
+                for match, agreement in zip(asked, found, strict=True)
+            ]
+            store.put_looks(new)
+            known.update({(look.a, look.b): look for look in new})
+            yield from (match for match in some if known[match.a, match.b].structure >= registration.LEAST_AGREEMENT)
+            if progress is not None:
+                progress(start + len(some), len(matches))
+
+
+def _agreements(thumbnails: Mapping[str, npt.NDArray[np.uint8]], matches: Sequence[Match]) -> list[float]:
+    """Lay the thumbnails of some matches over each other."""
+    ones = np.stack([thumbnails[match.a] for match in matches])
+    others = np.stack([images.turned(thumbnails[match.b], match.turn) for match in matches])
+    found: list[float] = registration.agreements(ones, others).tolist()
+    return found
 
 
 def _remembered(store: LookMemory, matches: Iterable[Match], way: int) -> dict[tuple[str, str], Look]:

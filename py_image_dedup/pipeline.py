@@ -292,7 +292,7 @@ class Pipeline:
         if analysis.crops:
             parts = find_parts(self._store, contents, within=max(limits), threads=analysis.threads, progress=progress)
             far += [match for match in parts if (match.a, match.b) not in met]
-        yield from in_register(self._store, far, progress=progress)
+        yield from in_register(self._store, far, threads=analysis.threads, progress=progress)
 
     def _group(self, candidates: Sequence[Candidate], matches: Collection[Match], *, by: Grouping) -> list[Group]:
         """Form groups, looking at each pair of near files before it is called a duplicate."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from command import Command
 from PIL import Image, ImageDraw
 
-from py_image_dedup import images
+from py_image_dedup import images, registration
 from py_image_dedup.files import look, sha256
 from py_image_dedup.looks import LastLook, in_register
 from py_image_dedup.model import Candidate, Content, Facts, File, Match, Record, Turn, View
@@ -137,6 +138,17 @@ def test_only_what_can_be_laid_over_each_other_is_shown(store: SqliteStore) -> N
     assert list(in_register(store, [Match(whole, turned, 0.4)])) == []
     with monkeypatched_thumbnails(store):
         assert list(in_register(store, [Match(whole, turned, 0.4)])) == []
+
+
+def test_many_pairs_are_laid_over_each_other_side_by_side(store: SqliteStore) -> None:
+    """Each match gets the answer of its own pair, in order, in however many threads and pieces."""
+    photos = [pictures.photo(seed, (200, 150)) for seed in range(9)]
+    hashes = recorded(store, *photos, *(photo.crop((10, 0, 200, 140)) for photo in photos))
+    matches = [Match(a, b, 0.4) for a, b in combinations(hashes, 2)]
+    assert len(matches) > 2 * registration.AT_ONCE
+    crops = [match for match in matches if hashes.index(match.b) == hashes.index(match.a) + 9]
+
+    assert list(in_register(store, matches, threads=3)) == crops
 
 
 @contextmanager

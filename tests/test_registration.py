@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from py_image_dedup import images
-from py_image_dedup.registration import LEAST_AGREEMENT, agreement
+from py_image_dedup.registration import AT_ONCE, LEAST_AGREEMENT, agreement, agreements
 
 Thumbnail = npt.NDArray[np.uint8]
 
@@ -75,6 +75,25 @@ def test_flat_pictures_agree_with_none() -> None:
         flat = np.full((64, 64), level, np.uint8)
         assert agreement(flat, flat) == pytest.approx(0, abs=1e-3)
         assert agreement(flat, thumbnail(pictures.photo(4, (640, 480)))) < LEAST_AGREEMENT
+
+
+def test_many_pairs_at_once_are_each_pair_alone() -> None:
+    """What is asked together, in whatever order and number, changes no answer, not in the last bit."""
+    rng = np.random.default_rng(7)
+    photos = [thumbnail(pictures.photo(seed, (400, 300))) for seed in range(6)]
+    photos += [thumbnail(pictures.photo(seed, (400, 300)).crop((20, 10, 400, 290))) for seed in range(6)]
+    photos.append(np.zeros((64, 64), np.uint8))
+    number = AT_ONCE + 30
+    a, b = (np.stack([photos[k] for k in rng.integers(0, len(photos), number)]) for _ in range(2))
+
+    together = agreements(a, b)
+
+    assert together.shape == (number,)
+    assert 0 < (together >= LEAST_AGREEMENT).sum() < number
+    assert [agreement(one, other) for one, other in zip(a, b, strict=True)] == together.tolist()
+    some = rng.permutation(number)[:10]
+    assert agreements(a[some], b[some]).tolist() == together[some].tolist()
+    assert agreements(a[:0], b[:0]).shape == (0,)
 
 
 @settings(max_examples=40, deadline=None)
