@@ -32,7 +32,6 @@ _LARGEST_SHIFT = 0.2  # of the side
 _LEAST_COMMON = 0.5  # of the area
 _NOISE = 4.0  # variance in grey levels squared that tells nothing: flat pictures agree with none
 
-
 _PLACES = ((np.arange(_SIDE) + 0.5) / _SIDE - 0.5).astype(np.float32)  # of the middles of pixels, -1/2..1/2
 _ACROSS, _DOWN = (np.ascontiguousarray(grid) for grid in np.meshgrid(_PLACES, _PLACES))
 _SLIGHT = np.array([1, 1, 1, 1, 1e-3, 1e-3], np.float32) * np.float32(1e-3 / 6)  # keeps each step solvable and small

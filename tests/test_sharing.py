@@ -127,7 +127,7 @@ def test_the_same_paths_on_two_machines_never_mix(boot: Boot, tmp_path: Path) ->
     assert run.code == 0, run.err
     assert run.counts["moved"] == 3
     assert tree(album, target) == after(before, run)
-    assert '2 files of origin "laptop" have the same bytes as pictures here.' in run.err
+    assert 'Elsewhere: 2 files of origin "laptop" with the same bytes as pictures here.' in run.err
     status = nas.run("index", "status").out
     assert 'origin "laptop": 8 files' in status
     assert 'origin "nas": 4 files' in status
@@ -151,7 +151,7 @@ def test_origins_of_one_file_never_mix(tmp_path: Path) -> None:
     assert "same bytes" not in command.run("analyse", album, PY_IMAGE_DEDUP_ORIGIN="old name").err
     run = command.run("deduplicate", album)
     assert (run.code, run.counts["duplicates"]) == (0, 2)
-    assert '4 files of origin "old name" have the same bytes as pictures here.' in run.err
+    assert 'Elsewhere: 4 files of origin "old name" with the same bytes as pictures here.' in run.err
     assert 'origin "old name": 4 files' in command.run("index", "status").out
     assert command.run("index", "compact").out.startswith("Dropped 0 contents")
 
