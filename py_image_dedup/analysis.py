@@ -6,12 +6,13 @@ import hashlib
 import io
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from py_image_dedup import files, images
 from py_image_dedup.errors import NotNow, PictureError
@@ -21,6 +22,12 @@ from py_image_dedup.model import Cause, Content, File, Record, Seen, Skipped
 _HELD_IN_MEMORY = 64 << 20  # bytes; a larger file is read twice instead of being kept whole
 _HELD_AT_ONCE = 128 << 20  # bytes of all files that are held in memory
 _MEMORY_IN_FLIGHT = 256 << 20  # bytes of all decodes under way; one larger than this runs alone
+_SMALL: Final = 128 << 10  # bytes of a file that helpers take; of larger ones the decoder has most of the work
+_ENOUGH: Final = 300  # small files that are analysed before helpers, which take a quarter of a second, are started
+_HANDFUL: Final = 32  # files
+_BYTES_OF_HANDFUL: Final = 1 << 20
+
+_Found = list[Record | Skipped]
 
 
 class Analyser(Protocol):
@@ -74,6 +81,19 @@ class Decoder:
         return Content(content, picture.facts, picture.thumbnail, goldberg.of(picture))
 
 
+class Helpers(Protocol):
+    """Analyse small files beside this process."""
+
+    def analyse(self, handful: Sequence[Seen]) -> Sequence[Record | Skipped | Seen]:
+        """Return what became of each file, in order; one that is given back as it was is to be analysed here.
+
+        Called from several threads.
+        """
+
+    def close(self) -> None:
+        """End them; who waits for them gets CancelledError."""
+
+
 class LocalAnalyser:
     """Reads the files of this machine in threads, and has what is new in them described."""
 
@@ -85,14 +105,19 @@ class LocalAnalyser:
         limits: Limits,
         describer: Describer | None = None,
         known: Callable[[str], bool] = lambda _: False,
+        helpers: Callable[[], Helpers] | None = None,
     ) -> None:
-        """`known` tells whether a content (SHA-256) needs no describing because it is recorded already."""
+        """`known` tells whether a content (SHA-256) needs no describing because it is recorded already.
+
+        `helpers` are made for each analysis, and asked where there are many small files.
+        """
         self._origin = origin
         self._threads = threads
         self._limits = limits
         self._known = known
         self._describer = describer or Decoder(max_pixels=limits.max_pixels)
         self._held = MemoryBudget(_HELD_AT_ONCE)
+        self._helpers = helpers
 
     @property
     def elsewhere(self) -> int:
@@ -101,20 +126,56 @@ class LocalAnalyser:
 
     def analyse(self, seen: Iterable[Seen]) -> Iterator[Record | Skipped]:
         """Yield records in the order of the files, at most a few per thread ahead of the reader."""
-        waiting = iter(seen)
+        helpers = self._helpers() if self._helpers else None
+        jobs = self._jobs(seen, helpers) if helpers else (partial(self._alone, file) for file in seen)
         with ThreadPoolExecutor(self._threads, "analyse") as pool:
-            running: deque[Future[Record | Skipped]] = deque()
+            running: deque[Future[_Found]] = deque()
             try:
-                for file in islice(waiting, 4 * self._threads):
-                    running.append(pool.submit(self._analyse, file))
+                for job in islice(jobs, 4 * self._threads):
+                    running.append(pool.submit(job))
                 while running:
-                    yield running.popleft().result()
-                    for file in islice(waiting, 1):
-                        running.append(pool.submit(self._analyse, file))
+                    yield from running.popleft().result()
+                    for job in islice(jobs, 1):
+                        running.append(pool.submit(job))
             finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                if helpers:
+                    helpers.close()
 
-    def _analyse(self, seen: Seen) -> Record | Skipped:
+    def _jobs(self, seen: Iterable[Seen], helpers: Helpers) -> Iterator[Callable[[], _Found]]:
+        """Cut the files into what is done in one go: one file, or a handful of small ones that follow each other."""
+        handful: list[Seen] = []
+        met = size = 0
+        for file in seen:
+            is_small = file.size <= _SMALL
+            met += is_small
+            alone = not is_small or met <= _ENOUGH
+            if handful and (alone or len(handful) == _HANDFUL or size + file.size > _BYTES_OF_HANDFUL):
+                yield partial(self._with_help, helpers, handful)
+                handful, size = [], 0
+            if alone:
+                yield partial(self._alone, file)
+            else:
+                handful.append(file)
+                size += file.size
+        if handful:
+            yield partial(self._with_help, helpers, handful)
+
+    def _alone(self, file: Seen) -> _Found:
+        return [self.analyse_one(file)]
+
+    def _with_help(self, helpers: Helpers, handful: Sequence[Seen]) -> _Found:
+        return [self._from_helper(one) for one in helpers.analyse(handful)]
+
+    def _from_helper(self, one: Record | Skipped | Seen) -> Record | Skipped:
+        if isinstance(one, Seen):
+            return self.analyse_one(one)
+        if isinstance(one, Record) and self._known(one.file.content):  # which a helper can't ask
+            return Record(one.file, None)
+        return one
+
+    def analyse_one(self, seen: Seen) -> Record | Skipped:
+        """Read a file, and have it described if it is new."""
         if seen.size > self._limits.max_file_size:
             return Skipped(
                 seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows", Cause.LARGE

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
 import click
@@ -135,18 +136,21 @@ def put_together(settings: Settings, store: Store, observer: Observer, elsewhere
     """Put together what works on a store."""
     from py_image_dedup import decisions
     from py_image_dedup.analysis import Decoder, Limits, LocalAnalyser, MemoryBudget
+    from py_image_dedup.helpers import Helpers
     from py_image_dedup.looks import LastLook
 
     limits = Limits(
         max_file_size=settings.analysis.max_file_size, max_pixels=settings.analysis.max_megapixels * 1_000_000
     )
     budget = MemoryBudget()
+    decoder = partial(Decoder, max_pixels=limits.max_pixels)
     analyser = LocalAnalyser(
         origin=settings.origin,
         threads=settings.analysis.threads + (elsewhere.under_way if elsewhere else 0),
         limits=limits,
-        describer=elsewhere or Decoder(max_pixels=limits.max_pixels, budget=budget),
+        describer=elsewhere or decoder(budget=budget),
         known=store.has_content,
+        helpers=None if elsewhere else partial(Helpers, decoder, origin=settings.origin, limits=limits),
     )
     last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
     said = decisions.read(settings.state_directory)

@@ -88,7 +88,8 @@ ENTRIES = (
         parse=v.whole(1, 1024),
         otherwise="the number of CPUs that may be used",
         example="4",
-        meaning="How many threads analyse pictures, compare signatures and look at pairs.",
+        meaning="How many threads analyse pictures, compare signatures and look at pairs; "
+        "many small files are analysed by as many processes.",
     ),
     Entry(
         key="analysis.use_exif_data",
