@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, Self
 
 from py_image_dedup import files, images
 from py_image_dedup.errors import NotNow, PictureError
@@ -147,7 +147,7 @@ class LocalAnalyser:
         handful: list[Seen] = []
         met = size = 0
         for file in seen:
-            is_small = file.size <= _SMALL
+            is_small = file.size <= min(_SMALL, self._limits.max_file_size)
             met += is_small
             alone = not is_small or met <= _ENOUGH
             if handful and (alone or len(handful) == _HANDFUL or size + file.size > _BYTES_OF_HANDFUL):
@@ -165,14 +165,7 @@ class LocalAnalyser:
         return [self.analyse_one(file)]
 
     def _with_help(self, helpers: Helpers, handful: Sequence[Seen]) -> _Found:
-        return [self._from_helper(one) for one in helpers.analyse(handful)]
-
-    def _from_helper(self, one: Record | Skipped | Seen) -> Record | Skipped:
-        if isinstance(one, Seen):
-            return self.analyse_one(one)
-        if isinstance(one, Record) and self._known(one.file.content):  # which a helper can't ask
-            return Record(one.file, None)
-        return one
+        return [self.analyse_one(one) if isinstance(one, Seen) else one for one in helpers.analyse(handful)]
 
     def analyse_one(self, seen: Seen) -> Record | Skipped:
         """Read a file, and have it described if it is new."""
@@ -181,33 +174,51 @@ class LocalAnalyser:
                 seen.path, f"{seen.size / 1e6:.0f} MB are more than analysis.max_file_size allows", Cause.LARGE
             )
         try:
+            if seen.size <= _HELD_IN_MEMORY:
+                with self._held.reserve(seen.size):
+                    return self.analyse_read(Read.of(seen))
             with files.open_regular(seen.path) as file:
-                # One byte more than expected shows that a file grew, without reading whatever it grew to.
-                if seen.size <= _HELD_IN_MEMORY:
-                    with self._held.reserve(seen.size):
-                        data = file.read(seen.size + 1)
-                        record = self._record(seen, hashlib.sha256(data).hexdigest(), io.BytesIO(data))
-                else:
-                    record = self._record(seen, hashlib.file_digest(file, "sha256").hexdigest(), file)
+                return self._record(seen, hashlib.file_digest(file, "sha256").hexdigest(), file)
         except OSError as error:
             return Skipped(seen.path, f"can't be read: {error.strerror}", Cause.UNREADABLE)
+
+    def analyse_read(self, read: Read) -> Record | Skipped:
+        """Have a file described that was read already, if it is new."""
+        return self._record(read.seen, read.content, io.BytesIO(read.data))
+
+    def _record(self, seen: Seen, content: str, source: BinaryIO) -> Record | Skipped:
+        found = self._described(File(self._origin, seen.path, seen.size, seen.mtime_ns, content), source)
         now = files.look(seen.path)
         if now is None or (now.size, now.mtime_ns) != (seen.size, seen.mtime_ns):
             return Skipped(seen.path, "changed while it was read", Cause.CHANGED)
-        return record
+        return found
 
-    def _record(self, seen: Seen, content: str, source: BinaryIO) -> Record | Skipped:
-        file = File(self._origin, seen.path, seen.size, seen.mtime_ns, content)
-        if self._known(content):
+    def _described(self, file: File, source: BinaryIO) -> Record | Skipped:
+        if self._known(file.content):
             return Record(file, None)
         source.seek(0)
         try:
-            return Record(file, self._describer.describe(content, source))
+            return Record(file, self._describer.describe(file.content, source))
         except NotNow as error:
-            return Skipped(seen.path, str(error), Cause.UNREADABLE)
+            return Skipped(file.path, str(error), Cause.UNREADABLE)
         except PictureError as error:
-            broken = File(self._origin, seen.path, seen.size, seen.mtime_ns, content, str(error), images.READER)
-            return Record(broken, None)
+            return Record(replace(file, problem=str(error), reader=images.READER), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A file that was read whole: how it was seen, the SHA-256 of its bytes (hex), and these."""
+
+    seen: Seen
+    content: str
+    data: bytes
+
+    @classmethod
+    def of(cls, seen: Seen) -> Self:
+        """Read a file; raises OSError."""
+        with files.open_regular(seen.path) as file:
+            data = file.read(seen.size + 1)  # one more than expected shows that it grew, whatever it grew to
+        return cls(seen, hashlib.sha256(data).hexdigest(), data)
 
 
 class MemoryBudget:

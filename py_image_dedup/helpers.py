@@ -12,11 +12,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import IO, Any, Final, NoReturn, cast
 
-from py_image_dedup.analysis import Describer, Limits, LocalAnalyser, MemoryBudget
+from py_image_dedup.analysis import Describer, Limits, LocalAnalyser, MemoryBudget, Read
 from py_image_dedup.model import Cause, Record, Seen, Skipped
 
 _MEMORY: Final = 16 << 20  # bytes that a decode may take in a helper
@@ -31,8 +32,19 @@ class _Ended(Exception):
 class Helpers:
     """One process for each thread that asks, started when it asks first."""
 
-    def __init__(self, describer: Callable[..., Describer], *, origin: str, limits: Limits) -> None:
-        """Take what makes a describer within a `budget`; it is pickled, and called in each process."""
+    def __init__(
+        self,
+        describer: Callable[..., Describer],
+        *,
+        origin: str,
+        limits: Limits,
+        known: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """Take what makes a describer within a `budget`: it is pickled, and called in each process.
+
+        `known` tells whether a content (SHA-256) needs no describing; it is asked here.
+        """
+        self._known = known
         self._task = pickle.dumps((describer, origin, limits))
         self._of_thread = threading.local()
         self._lock = threading.Lock()
@@ -67,7 +79,10 @@ class Helpers:
         try:
             if helper is None:
                 helper = self._of_thread.helper = self._start()
-            return handful if helper is None else helper.ask(handful)
+            if helper is None:
+                return handful
+            contents = helper.ask(handful)
+            return cast("list[Record | Seen]", helper.ask({content for content in contents if self._known(content)}))
         except _Ended:
             self._of_thread.helper = None
             if self._closed:
@@ -115,22 +130,31 @@ class _Helper:
         """Give it its task, and tell whether it can do that."""
         try:
             self._to.write(self._task)
-            return bool(self.ask(None) == _READY)
+            return bool(self._answer() == _READY)
         except (_Ended, OSError):
             return False
 
-    def ask(self, what: Any) -> Any:
+    def ask(self, what: object) -> Any:
         """Return its answer; raises _Ended."""
         try:
             pickle.dump(what, self._to, pickle.HIGHEST_PROTOCOL)
+        except (OSError, ValueError):
+            self._raise_ended()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
             self._to.flush()
             return pickle.load(self._from)  # noqa: S301 - from a process of ours
         except Exception:  # noqa: BLE001 - what is no pickle may raise anything
-            with suppress(subprocess.TimeoutExpired):  # it tells why it ended, if it is let
-                self._process.wait(_TIME_TO_END)
-            self.end()
-            code = self._process.returncode
-            raise _Ended(f"signal {-code}" if code < 0 else f"exit status {code}") from None
+            self._raise_ended()
+
+    def _raise_ended(self) -> NoReturn:
+        with suppress(subprocess.TimeoutExpired):  # it tells why it ended, if it is let
+            self._process.wait(_TIME_TO_END)
+        self.end()
+        code = self._process.returncode
+        raise _Ended(f"signal {-code}" if code < 0 else f"exit status {code}") from None
 
     def end(self) -> None:
         """End it, if it has not ended by itself."""
@@ -158,19 +182,41 @@ def main() -> NoReturn:
     os.dup2(2, 1)  # what a decoder prints must not come between answers
     with suppress(EOFError, BrokenPipeError):
         describer, origin, limits = pickle.load(asked)  # noqa: S301 - from the process that started this one
-        analyser = LocalAnalyser(origin=origin, threads=1, limits=limits, describer=describer(budget=_Share()))
-        while True:
-            handful = pickle.load(asked)  # noqa: S301
-            answer = _READY if handful is None else [_analysed(analyser, file) for file in handful]
-            pickle.dump(answer, told, pickle.HIGHEST_PROTOCOL)
+        known: AbstractSet[str] = frozenset()
+        analyser = LocalAnalyser(
+            origin=origin,
+            threads=1,
+            limits=limits,
+            describer=describer(budget=_Share()),
+            known=lambda content: content in known,
+        )
+
+        def ask(what: object) -> Any:
+            pickle.dump(what, told, pickle.HIGHEST_PROTOCOL)
             told.flush()
+            return pickle.load(asked)  # noqa: S301
+
+        handful = ask(_READY)
+        while True:
+            read = [_read(file) for file in handful]
+            known = ask([one.content for one in read if isinstance(one, Read)])
+            handful = ask([_analysed(analyser, one) for one in read])
     os._exit(0)
 
 
-def _analysed(analyser: LocalAnalyser, file: Seen) -> Record | Seen:
+def _read(file: Seen) -> Read | Seen:
+    try:
+        return Read.of(file)
+    except OSError:
+        return file
+
+
+def _analysed(analyser: LocalAnalyser, read: Read | Seen) -> Record | Seen:
     """Give back what could not be read here: with more memory, or a moment later, it may be."""
-    found = analyser.analyse_one(file)
-    return found if isinstance(found, Record) else file
+    if isinstance(read, Seen):
+        return read
+    found = analyser.analyse_read(read)
+    return found if isinstance(found, Record) else read.seen
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -40,7 +41,8 @@ def analyser(
     """Return an analyser with helpers."""
     limits = options.setdefault("limits", Limits())
     make = describer or partial(Decoder, max_pixels=limits.max_pixels)
-    with_helpers = partial(Helpers, make, origin="here", limits=limits)
+    known = options.setdefault("known", lambda _: False)
+    with_helpers = partial(Helpers, make, origin="here", limits=limits, known=known)
     return LocalAnalyser(origin="here", threads=threads, helpers=with_helpers if helped else None, **options)
 
 
@@ -123,10 +125,18 @@ def test_helpers_come_only_to_many(album: list[Path], monkeypatch: pytest.Monkey
         monkeypatch.undo()
 
 
-def test_known_content_is_not_recorded_again(album: list[Path]) -> None:
-    """What a helper describes although it is known comes as known: nothing is written, no search made anew."""
-    found = list(analyser(known=lambda _: True).analyse(map(look, album)))
-    assert all(isinstance(one, Record) and one.content is None for one in found)
+def test_known_content_is_not_described(album: list[Path]) -> None:
+    """Helpers ask whether a content is known: what was only moved costs a hash, not a decode."""
+    asked = []
+
+    def known(content: str) -> bool:
+        asked.append(content)
+        return True
+
+    album[-1].write_bytes(POISON)
+    found = list(analyser(known=known, describer=Deadly).analyse(map(look, album)))
+    assert all(isinstance(one, Record) and one.content is None and not one.file.problem for one in found)
+    assert sorted(asked) == sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in album)
 
 
 def test_large_pictures_are_given_back(album: list[Path]) -> None:
