@@ -67,8 +67,8 @@ class Neighbours:
         self._near: defaultdict[str, dict[str, Near]] = defaultdict(dict)
         for a, b, distance, turn, part in matches:
             if whole.get(a, False) and whole.get(b, False):
-                self._near[a][b] = Near(distance, turn, part)
-                self._near[b][a] = Near(distance, turn.inverse, part)
+                near = self._near[a][b] = Near(distance, turn, part)
+                self._near[b][a] = near if (back := turn.inverse) is turn else Near(distance, back, part)
 
     def of(self, content: str) -> Mapping[str, Near]:
         """Return the contents near this one; itself is not among them."""
@@ -125,6 +125,8 @@ class _OneSide:
         self._holders: defaultdict[str, list[Candidate]] = defaultdict(list)
         for candidate in candidates:
             self._holders[candidate.file.content].append(candidate)
+        facts = ((content, holders[0].facts) for content, holders in self._holders.items())
+        self._seen = {content: shown for content, shown in facts if not shown.is_raw}  # of raw ones only previews were
         # A raw file goes where its picture goes; that one stands for both among similar pictures.
         self._pictured = {_shot(candidate) for candidate in candidates if not candidate.facts.is_raw}
         self._mean = {content: self._mean_distance(content) for content in self._holders}
@@ -265,12 +267,10 @@ class _OneSide:
         """Tell whether two contents are near enough for duplicates; False for one that no file here holds."""
         if a == b:
             return True
-        if near.part or near.distance > self._by.max_distance or a not in self._holders or b not in self._holders:
+        if near.part or near.distance > self._by.max_distance:
             return False
-        one, other = self._holders[a][0].facts, self._holders[b][0].facts
-        if one.is_raw or other.is_raw:
-            return False  # previews are all that was compared
-        return stretch(one, other, near.turn) <= self._by.most_stretch
+        one, other = self._seen.get(a), self._seen.get(b)
+        return one is not None and other is not None and stretch(one, other, near.turn) <= self._by.most_stretch
 
     def _is_similar(self, keeper: Candidate, other: Candidate, near: Near) -> bool:
         widest = max(self._by.max_distance, self._by.review_distance)

@@ -162,7 +162,9 @@ class Turn(IntEnum):
     @property
     def inverse(self) -> Turn:
         """The turn that takes this one back."""
-        return {Turn.CLOCKWISE: Turn.COUNTERCLOCKWISE, Turn.COUNTERCLOCKWISE: Turn.CLOCKWISE}.get(self, self)
+        if self is Turn.CLOCKWISE:
+            return Turn.COUNTERCLOCKWISE
+        return Turn.CLOCKWISE if self is Turn.COUNTERCLOCKWISE else self
 
     @property
     def lays_over(self) -> bool:

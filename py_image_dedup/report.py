@@ -18,12 +18,13 @@ from py_image_dedup.actions import Outcome, Result
 from py_image_dedup.decisions import Named
 from py_image_dedup.files import printable, replacing
 from py_image_dedup.model import Candidate, Decisions, Level, Skipped
-from py_image_dedup.plan import Action, Plan, PlannedFile, PlannedGroup
+from py_image_dedup.plan import Action, Plan, PlannedAct, PlannedFile
 from py_image_dedup.planfile import as_data
 from py_image_dedup.ranking import date
 from py_image_dedup.words import counted, megabytes
 
 _SHOWN_GROUPS = 100
+_SHOWN_FILES = 100  # of a group, beside the keeper
 _SHOWN_SKIPPED = 50
 _WIDE = 120  # columns from which the table tells the values that decided
 
@@ -50,7 +51,11 @@ def print_plan(plan: Plan, console: Console, *, everything: bool = False) -> Non
     if base and shown:
         console.print(Text(f"Folders below {printable(base)}", style="dim"))
     for number, group in enumerate(shown, 1):
-        console.print(_table(number, group, base, wide=console.width >= _WIDE))
+        files = group.duplicates if everything else group.duplicates[:_SHOWN_FILES]
+        console.print(_table(number, group.keeper, files, base, wide=console.width >= _WIDE))
+        if len(files) < len(group.duplicates):
+            left = len(group.duplicates) - len(files)
+            console.print(f"... and {counted(left, 'more file')} in this group (--all prints them, --json saves them).")
         console.print()
     if len(shown) < len(plan.groups):
         console.print(
@@ -231,17 +236,17 @@ def loss(number: int) -> str:
     return f"{counted(number, 'file')} would be deleted, which can't be undone"
 
 
-def _table(number: int, group: PlannedGroup, base: str, *, wide: bool) -> Table:
+def _table(number: int, keeper: PlannedFile, duplicates: Sequence[PlannedAct], base: str, *, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
     table.add_column(f"Group {number}", overflow="fold", ratio=1)
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("pixels", justify="right", no_wrap=True)
     table.add_column("distance", justify="right", no_wrap=True)
     table.add_column("keeper won by", overflow="fold", width=None if wide else 16, max_width=48)
-    table.add_row(*_cells(group.keeper, base), "", Text("keeper", style="green"))
-    for act in group.duplicates:
+    table.add_row(*_cells(keeper, base), "", Text("keeper", style="green"))
+    for act in duplicates:
         style = "red" if act.action.acts else ""
-        distance = "same" if act.file.content == group.keeper.content else f"{act.distance:.3f}"
+        distance = "same" if act.file.content == keeper.content else f"{act.distance:.3f}"
         reason = act.reason if wide else act.reason.partition(" (")[0]
         if act.level is Level.SIMILAR:
             distance += " similar"

@@ -201,6 +201,17 @@ def test_nothing_is_styled_where_there_is_no_terminal() -> None:
     assert "\x1b" not in table(plan(act("/photos/b.jpg")))
 
 
+def test_only_so_many_files_of_a_group_are_printed() -> None:
+    """A large group prints its first 100 files and says how to see the rest; all of them on request."""
+    copies = [act(f"/photos/{number}.jpg") for number in range(102)]
+    text = table(plan(*copies))
+    assert text.count("0.046") == 100
+    assert "... and 2 more files in this group (--all prints them, --json saves them)." in text
+    assert table(plan(*copies), everything=True).count("0.046") == 102
+    for some in (table(plan(*copies), everything=True), table(plan(*copies[:100]))):
+        assert "more files" not in some
+
+
 def test_only_so_many_groups_are_printed() -> None:
     """A long plan prints its first 100 groups and says how to see the rest; all of them on request."""
     long = plan(act("/photos/b.jpg"), groups=103)

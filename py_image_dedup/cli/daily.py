@@ -57,7 +57,9 @@ def analyse(folders: tuple[str, ...], **options: Any) -> None:
 @click.option(
     "--risk-different-pictures", is_flag=True, help="Let files go too that are only similar to the better one."
 )
-@click.option("--all", "everything", is_flag=True, help="Print all groups and skipped files, however many.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Print all groups, their files, and skipped ones, however many."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print no groups, only what was done and one line of summary.")
 @click.option("--yes", is_flag=True, help="Act without asking.")
 @settings_options

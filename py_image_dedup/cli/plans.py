@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("plan_file", metavar="FILE", type=click.Path())
-@click.option("--all", "everything", is_flag=True, help="Print all groups and skipped files, however many.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Print all groups, their files, and skipped ones, however many."
+)
 def show(plan_file: str, *, everything: bool) -> None:
     """Print a saved plan as the dry run does."""
     from py_image_dedup import planfile, report

@@ -20,6 +20,7 @@ from py_image_dedup.stores.matches import matches
 
 _MOST: Final = 5_000_000  # matches, some hundred MB; a library with more is searched anew each time
 _PAGE: Final = 5000
+_WRITTEN_AT_ONCE: Final = 50_000  # matches, sorted: by 5000, as they come, each touches nearly all pages of the file
 _TURNS: Final = {int(turn): turn for turn in Turn}
 
 Row = tuple[bytes, bytes, float, int]
@@ -114,7 +115,7 @@ class _Remembered:
     def add(self, match: Match) -> None:
         """Write a match that was found now; it counts once both its contents are said to be complete."""
         self._new.append((bytes.fromhex(match.a), bytes.fromhex(match.b), match.distance, int(match.turn)))
-        if len(self._new) >= _PAGE:
+        if len(self._new) >= _WRITTEN_AT_ONCE:
             self._write()
 
     def _write(self) -> None:
@@ -124,7 +125,9 @@ class _Remembered:
         with self._database.turn() as connection, connection:
             connection.executemany("DELETE FROM matches WHERE a = ? AND b = ?", outdated)
             if self._added <= _MOST:
-                connection.executemany("INSERT OR REPLACE INTO matches (a, b, distance, turn) VALUES (?, ?, ?, ?)", new)
+                connection.executemany(
+                    "INSERT OR REPLACE INTO matches (a, b, distance, turn) VALUES (?, ?, ?, ?)", sorted(new)
+                )
 
     def save(self, complete: Collection[bytes], *, gone: Collection[bytes]) -> None:
         """Take contents for complete, others not any more: those were not compared with these."""
