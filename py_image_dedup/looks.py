@@ -12,6 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import lru_cache, partial
 from itertools import chain
 from typing import NamedTuple, Self
@@ -30,6 +31,7 @@ _KEPT_BACK = 500  # looks written to the store at once
 _REGISTERED_AT_ONCE = 1000  # pairs whose thumbnails are held in memory
 _VIEWS = 8  # held in memory; half a megabyte each
 _THUMBNAILS = 10_000  # held in memory; 4 kB each
+_SMALL = 320_000  # pixels; at no larger ones threads take turns at short steps of numpy, and lose more than they gain
 _WAYS = 100  # to look: the version of the comparison is followed by two digits for how the second picture is turned
 _REGISTERED = 50  # added to those of registrations
 
@@ -50,6 +52,7 @@ class LastLook:
         self._known: dict[tuple[str, str], Look] = {}
         self._new: list[Look] = []
         self._lock = threading.Lock()
+        self._look_at_small = threading.Lock()
         self._thumbnail = lru_cache(_THUMBNAILS)(lambda content: store.thumbnails([content]).get(content))
         self._views: dict[tuple[str, tuple[int, int], Turn], View] = {}
         self.taken = 0
@@ -71,7 +74,11 @@ class LastLook:
         pair = _pair(a, b)
         look = self._known.get(pair)
         if look is None:
-            look = self._glance(a, b, turn) or self._look(a, b, turn)
+            look = self._glance(a, b, turn)
+            if look is None:
+                small = max(a.facts.pixels, b.facts.pixels) <= _SMALL
+                with self._look_at_small if small else nullcontext():
+                    look = self._look(a, b, turn)
             if look is None:
                 return None
             with self._lock:
