@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
+from sys import intern
 from typing import Final, TypeVar
 
 from py_image_dedup import companions, files, images
@@ -27,6 +28,7 @@ from py_image_dedup.neighbourhood import neighbourhood
 from py_image_dedup.parts import find_parts
 from py_image_dedup.plan import Action, Plan, make_plan, with_empty_folders
 from py_image_dedup.stores.interface import Lease, Store
+from py_image_dedup.stores.matches import ManyMatches
 from py_image_dedup.words import counted
 
 ORIENTATIONS: Final = {
@@ -236,7 +238,9 @@ class Pipeline:
                 by_content[file.content].append(file)
         limits = (settings.elasticsearch.max_distance, settings.deduplication.review_distance)
         self._tell_elsewhere(by_content.keys())
-        matches = list(self._matches(by_content.keys(), limits))
+        found = self._matches(by_content.keys(), limits)
+        # One picture may be in thousands of matches.
+        matches = [Match(intern(a), intern(b), distance, turn, part) for a, b, distance, turn, part in found]
         return self._plan(by_content, matches, different_pictures=different_pictures)
 
     def _plan(
@@ -281,17 +285,20 @@ class Pipeline:
         found = self._store.similar(
             contents, within=max(limits), orientations=turns, threads=analysis.threads, progress=progress
         )
-        far = []
+        far = ManyMatches()
         met = set()
         for match in found:
-            met.add((match.a, match.b))
+            if analysis.crops:
+                met.add(bytes.fromhex(match.a + match.b))
             if match.distance <= limits[0]:
                 yield match
             else:
                 far.append(match)
         if analysis.crops:
             parts = find_parts(self._store, contents, within=max(limits), threads=analysis.threads, progress=progress)
-            far += [match for match in parts if (match.a, match.b) not in met]
+            for match in parts:
+                if bytes.fromhex(match.a + match.b) not in met:
+                    far.append(match)
         yield from in_register(self._store, far, threads=analysis.threads, progress=progress)
 
     def _group(self, candidates: Sequence[Candidate], matches: Collection[Match], *, by: Grouping) -> list[Group]:

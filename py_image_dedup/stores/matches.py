@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, overload
@@ -40,6 +41,38 @@ class Hashes(Sequence[str]):
             return [self[one] for one in range(*number.indices(len(self)))]
         start = range(0, len(self._bytes), _HASH_BYTES)[number]  # IndexError beyond the end
         return self._bytes[start : start + _HASH_BYTES].hex()
+
+
+class ManyMatches(Sequence[Match]):
+    """Matches kept as 74 bytes each: as objects, ten million of them take more than 4 GB."""
+
+    def __init__(self) -> None:
+        self._ones = Hashes()
+        self._others = Hashes()
+        self._distances = array("d")
+        self._turns = bytearray()
+        self._parts = bytearray()
+
+    def append(self, match: Match) -> None:
+        """Add a match at the end."""
+        self._ones.append(bytes.fromhex(match.a))
+        self._others.append(bytes.fromhex(match.b))
+        self._distances.append(match.distance)
+        self._turns.append(match.turn)
+        self._parts.append(match.part)
+
+    def __len__(self) -> int:
+        return len(self._distances)
+
+    @overload
+    def __getitem__(self, number: int) -> Match: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Match]: ...
+    def __getitem__(self, number: int | slice) -> Match | list[Match]:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        hashes = self._ones[number], self._others[number]
+        return Match(*hashes, self._distances[number], _TURN_OF[self._turns[number]], bool(self._parts[number]))
 
 
 def matches(
