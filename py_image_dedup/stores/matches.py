@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from py_image_dedup.kinds.goldberg import GOLDBERG
 from py_image_dedup.kinds.interface import Kind, Vectors
@@ -28,6 +29,10 @@ class Hashes(Sequence[str]):
     def append(self, content: bytes) -> None:
         """Add a hash at the end."""
         self._bytes += content
+
+    def beginnings(self) -> npt.NDArray[np.uint64]:
+        """Return the first eight bytes of each as a number."""
+        return np.frombuffer(bytes(self._bytes), ">u8")[:: _HASH_BYTES // 8].astype(np.uint64)
 
     def __len__(self) -> int:
         return len(self._bytes) // _HASH_BYTES
@@ -60,6 +65,11 @@ class ManyMatches(Sequence[Match]):
         self._distances.append(match.distance)
         self._turns.append(match.turn)
         self._parts.append(match.part)
+
+    def in_order(self) -> Iterator[Match]:
+        """Yield them in order of the beginnings of their hashes."""
+        order = np.lexsort((self._others.beginnings(), self._ones.beginnings()))
+        return map(self.__getitem__, map(int, order))
 
     def __len__(self) -> int:
         return len(self._distances)

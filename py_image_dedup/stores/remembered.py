@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from py_image_dedup import signature
@@ -16,14 +17,12 @@ from py_image_dedup.model import Match, Turn
 from py_image_dedup.signature import Signature
 from py_image_dedup.stores.database import Database
 from py_image_dedup.stores.interface import Progress
-from py_image_dedup.stores.matches import matches
+from py_image_dedup.stores.matches import ManyMatches, matches
 
 _MOST: Final = 5_000_000  # matches, some hundred MB; a library with more is searched anew each time
 _PAGE: Final = 5000
-_WRITTEN_AT_ONCE: Final = 50_000  # matches, sorted: by 5000, as they come, each touches nearly all pages of the file
 _TURNS: Final = {int(turn): turn for turn in Turn}
 
-Row = tuple[bytes, bytes, float, int]
 Signatures = Callable[[AbstractSet[bytes]], tuple[Sequence[str], Signature]]
 """Given contents (hashes), returns those that have a signature, as hex, in ascending order, and their signatures."""
 
@@ -78,8 +77,8 @@ class _Remembered:
     def __init__(self, database: Database, what: str) -> None:
         self._database = database
         self._outdated: list[tuple[bytes, bytes]] = []
-        self._new: list[Row] = []
-        self._added = 0
+        self._new = ManyMatches()
+        self._found = 0
         with database.turn() as connection, connection:
             if connection.execute("SELECT what FROM search").fetchall() != [(what,)]:
                 for table in ("search", "searched", "matches"):
@@ -110,33 +109,42 @@ class _Remembered:
         """Forget a match."""
         self._outdated.append((a, b))
         if len(self._outdated) >= _PAGE:
-            self._write()
+            self._delete_outdated()
 
     def add(self, match: Match) -> None:
-        """Write a match that was found now; it counts once both its contents are said to be complete."""
-        self._new.append((bytes.fromhex(match.a), bytes.fromhex(match.b), match.distance, int(match.turn)))
-        if len(self._new) >= _WRITTEN_AT_ONCE:
-            self._write()
+        """Take a match that was found now; ``save`` writes it.
 
-    def _write(self) -> None:
+        They are written in order: as they come, each would touch a page of its own.
+        """
+        self._found += 1
+        if self._found <= _MOST:
+            self._new.append(match)
+        elif self._new:
+            self._new = ManyMatches()
+
+    def _delete_outdated(self) -> None:
         outdated, self._outdated = self._outdated, []
-        new, self._new = self._new, []
-        self._added += len(new)
         with self._database.turn() as connection, connection:
             connection.executemany("DELETE FROM matches WHERE a = ? AND b = ?", outdated)
-            if self._added <= _MOST:
-                connection.executemany(
-                    "INSERT OR REPLACE INTO matches (a, b, distance, turn) VALUES (?, ?, ?, ?)", sorted(new)
-                )
 
     def save(self, complete: Collection[bytes], *, gone: Collection[bytes]) -> None:
-        """Take contents for complete, others not any more: those were not compared with these."""
-        self._write()
-        with self._database.turn() as connection, connection:
-            if self._added > _MOST:
+        """Write what was found, and take contents for complete, others not any more: those were not compared."""
+        self._delete_outdated()
+        if self._found > _MOST:
+            with self._database.turn() as connection, connection:
                 connection.execute("DELETE FROM matches")
                 connection.execute("DELETE FROM searched")
-                return
+            return
+        rows = (
+            (bytes.fromhex(match.a), bytes.fromhex(match.b), match.distance, int(match.turn))
+            for match in self._new.in_order()
+        )
+        while batch := list(islice(rows, _PAGE)):
+            with self._database.turn() as connection, connection:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO matches (a, b, distance, turn) VALUES (?, ?, ?, ?)", batch
+                )
+        with self._database.turn() as connection, connection:
             connection.executemany("DELETE FROM searched WHERE content = ?", ((content,) for content in gone))
             connection.executemany(
                 "INSERT OR IGNORE INTO searched (content) VALUES (?)", ((content,) for content in complete)
