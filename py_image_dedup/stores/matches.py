@@ -17,7 +17,11 @@ from py_image_dedup.stores.interface import Progress
 from py_image_dedup.stores.join import join
 
 _HASH_BYTES: Final = 32
+_ROWS_AT_ONCE: Final = 10_000
 _TURN_OF: Final = {int(turn): turn for turn in Turn}
+
+Row = tuple[bytes, bytes, float, int]
+"""A match as tables hold it: two hashes, a distance, the number of a turn."""
 
 
 class Hashes(Sequence[str]):
@@ -30,9 +34,9 @@ class Hashes(Sequence[str]):
         """Add a hash at the end."""
         self._bytes += content
 
-    def beginnings(self) -> npt.NDArray[np.uint64]:
-        """Return the first eight bytes of each as a number."""
-        return np.frombuffer(bytes(self._bytes), ">u8")[:: _HASH_BYTES // 8].astype(np.uint64)
+    def raw(self) -> npt.NDArray[np.void]:
+        """Return them as 32 bytes each, shape (n,); nothing can be added as long as the answer is held."""
+        return np.frombuffer(self._bytes, f"V{_HASH_BYTES}")
 
     def __len__(self) -> int:
         return len(self._bytes) // _HASH_BYTES
@@ -66,10 +70,14 @@ class ManyMatches(Sequence[Match]):
         self._turns.append(match.turn)
         self._parts.append(match.part)
 
-    def in_order(self) -> Iterator[Match]:
-        """Yield them in order of the beginnings of their hashes."""
-        order = np.lexsort((self._others.beginnings(), self._ones.beginnings()))
-        return map(self.__getitem__, map(int, order))
+    def in_order(self) -> Iterator[Row]:
+        """Yield them in order of the beginnings of their hashes; nothing can be added meanwhile."""
+        hashes = self._ones.raw(), self._others.raw()
+        order = np.lexsort([raw.view(">u8")[:: _HASH_BYTES // 8] for raw in reversed(hashes)])
+        columns = (*hashes, np.frombuffer(self._distances), np.frombuffer(self._turns, np.uint8))
+        for start in range(0, len(order), _ROWS_AT_ONCE):
+            some = order[start : start + _ROWS_AT_ONCE]
+            yield from zip(*(column[some].tolist() for column in columns), strict=True)
 
     def __len__(self) -> int:
         return len(self._distances)

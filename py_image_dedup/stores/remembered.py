@@ -135,10 +135,7 @@ class _Remembered:
                 connection.execute("DELETE FROM matches")
                 connection.execute("DELETE FROM searched")
             return
-        rows = (
-            (bytes.fromhex(match.a), bytes.fromhex(match.b), match.distance, int(match.turn))
-            for match in self._new.in_order()
-        )
+        rows = self._new.in_order()
         while batch := list(islice(rows, _PAGE)):
             with self._database.turn() as connection, connection:
                 connection.executemany(
