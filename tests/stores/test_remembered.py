@@ -145,6 +145,7 @@ def test_what_was_compared_is_not_compared_again(database: Database, monkeypatch
 
 def test_too_many_matches_are_not_remembered(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembered, "_MOST", 2)
+    monkeypatch.setattr(remembered, "_PAGE", 1)
     contents = Contents()
     for _ in range(2):
         found = remembered.similar(database, CONTENTS, contents.signatures, within=0.35)
