@@ -105,11 +105,12 @@ class LocalAnalyser:
         limits: Limits,
         describer: Describer | None = None,
         known: Callable[[str], bool] = lambda _: False,
-        helpers: Callable[[], Helpers] | None = None,
+        helpers: Callable[..., Helpers] | None = None,
     ) -> None:
         """`known` tells whether a content (SHA-256) needs no describing because it is recorded already.
 
-        `helpers` are made for each analysis, and asked where there are many small files.
+        `helpers` are made for each analysis, of this `origin`, `limits` and `known`, and asked where there are many
+        small files.
         """
         self._origin = origin
         self._threads = threads
@@ -117,7 +118,7 @@ class LocalAnalyser:
         self._known = known
         self._describer = describer or Decoder(max_pixels=limits.max_pixels)
         self._held = MemoryBudget(_HELD_AT_ONCE)
-        self._helpers = helpers
+        self._helpers = partial(helpers, origin=origin, limits=limits, known=known) if helpers else None
 
     @property
     def elsewhere(self) -> int:

@@ -74,11 +74,7 @@ class LastLook:
         pair = _pair(a, b)
         look = self._known.get(pair)
         if look is None:
-            look = self._glance(a, b, turn)
-            if look is None:
-                small = max(a.facts.pixels, b.facts.pixels) <= _SMALL
-                with self._look_at_small if small else nullcontext():
-                    look = self._look(a, b, turn)
+            look = self._glance(a, b, turn) or self._look(a, b, turn)
             if look is None:
                 return None
             with self._lock:
@@ -125,6 +121,12 @@ class LastLook:
         return Look(*_pair(a, b), _way(a, b, turn), agreement, 0.0, duplicate=False)
 
     def _look(self, a: Candidate, b: Candidate, turn: Turn) -> Look | None:
+        """Compare two files, small ones one pair after the other; None if one can't be read now."""
+        small = max(a.facts.pixels, b.facts.pixels) <= _SMALL
+        with self._look_at_small if small else nullcontext():
+            return self._compare(a, b, turn)
+
+    def _compare(self, a: Candidate, b: Candidate, turn: Turn) -> Look | None:
         """Compare two files at the size of the smaller; None if one can't be read now."""
         with self._lock:
             self.taken += 1

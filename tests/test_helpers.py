@@ -41,9 +41,7 @@ def analyser(
     """Return an analyser with helpers."""
     limits = options.setdefault("limits", Limits())
     make = describer or partial(Decoder, max_pixels=limits.max_pixels)
-    known = options.setdefault("known", lambda _: False)
-    with_helpers = partial(Helpers, make, origin="here", limits=limits, known=known)
-    return LocalAnalyser(origin="here", threads=threads, helpers=with_helpers if helped else None, **options)
+    return LocalAnalyser(origin="here", threads=threads, helpers=partial(Helpers, make) if helped else None, **options)
 
 
 def comparable(one: Record | Skipped) -> object:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from py_image_dedup.cli.acting import act, exit_code
-from py_image_dedup.cli.wiring import load, open_console, open_run, settings_options
+from py_image_dedup.cli.wiring import all_option, load, open_console, open_run, settings_options
 from py_image_dedup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def analyse(folders: tuple[str, ...], **options: Any) -> None:
 @click.option(
     "--risk-different-pictures", is_flag=True, help="Let files go too that are only similar to the better one."
 )
-@click.option(
-    "--all", "everything", is_flag=True, help="Print all groups, their files, and skipped ones, however many."
-)
+@all_option
 @click.option("--quiet", "-q", is_flag=True, help="Print no groups, only what was done and one line of summary.")
 @click.option("--yes", is_flag=True, help="Act without asking.")
 @settings_options

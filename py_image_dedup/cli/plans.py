@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from py_image_dedup.cli.acting import act, exit_code
-from py_image_dedup.cli.wiring import load, open_console, open_run, settings_options
+from py_image_dedup.cli.wiring import all_option, load, open_console, open_run, settings_options
 from py_image_dedup.errors import EXIT_REFUSED, RootError
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("plan_file", metavar="FILE", type=click.Path())
-@click.option(
-    "--all", "everything", is_flag=True, help="Print all groups, their files, and skipped ones, however many."
-)
+@all_option
 def show(plan_file: str, *, everything: bool) -> None:
     """Print a saved plan as the dry run does."""
     from py_image_dedup import planfile, report

@@ -53,6 +53,10 @@ def settings_options(command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
+all_option = click.option(
+    "--all", "everything", is_flag=True, help="Print all groups, their files, and skipped ones, however many."
+)
+
 _KEYS: Final = {
     "store": ("store", "--store"),
     "database": ("database", "--database"),
@@ -143,15 +147,14 @@ def put_together(settings: Settings, store: Store, observer: Observer, elsewhere
         max_file_size=settings.analysis.max_file_size, max_pixels=settings.analysis.max_megapixels * 1_000_000
     )
     budget = MemoryBudget()
-    known = store.has_content
     decoder = partial(Decoder, max_pixels=limits.max_pixels)
     analyser = LocalAnalyser(
         origin=settings.origin,
         threads=settings.analysis.threads + (elsewhere.under_way if elsewhere else 0),
         limits=limits,
         describer=elsewhere or decoder(budget=budget),
-        known=known,
-        helpers=None if elsewhere else partial(Helpers, decoder, origin=settings.origin, limits=limits, known=known),
+        known=store.has_content,
+        helpers=None if elsewhere else partial(Helpers, decoder),
     )
     last_look = LastLook(store, max_pixels=limits.max_pixels, reserve=budget.reserve)
     said = decisions.read(settings.state_directory)

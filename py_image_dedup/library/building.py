@@ -152,15 +152,14 @@ class _Building:
     def sign(self, rows: Rows, observer: Observer) -> None:
         """Read all files, and sign what is new in them."""
         signer = _Signer(self.kind)
-        known = rows.of.__contains__
-        helpers = partial(Helpers, partial(_Signer, self.kind), origin="", limits=signer.limits, known=known)
+        helpers = partial(Helpers, partial(_Signer, self.kind))
         ours = type(self.kind).__module__.startswith("py_image_dedup.")  # one's own may be where no helper finds it
         analyser = LocalAnalyser(
             origin="",
             threads=self.threads,
             limits=signer.limits,
             describer=signer,
-            known=known,
+            known=rows.of.__contains__,
             helpers=helpers if ours else None,
         )
         seen = [one for one, _ in self._found.values()]

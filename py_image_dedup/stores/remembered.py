@@ -17,11 +17,10 @@ from py_image_dedup.model import Match, Turn
 from py_image_dedup.signature import Signature
 from py_image_dedup.stores.database import Database
 from py_image_dedup.stores.interface import Progress
-from py_image_dedup.stores.matches import ManyMatches, matches
+from py_image_dedup.stores.matches import TURN_OF, ManyMatches, matches
 
 _MOST: Final = 5_000_000  # matches, some hundred MB; a library with more is searched anew each time
 _PAGE: Final = 5000
-_TURNS: Final = {int(turn): turn for turn in Turn}
 
 Signatures = Callable[[AbstractSet[bytes]], tuple[Sequence[str], Signature]]
 """Given contents (hashes), returns those that have a signature, as hex, in ascending order, and their signatures."""
@@ -77,8 +76,8 @@ class _Remembered:
     def __init__(self, database: Database, what: str) -> None:
         self._database = database
         self._outdated: list[tuple[bytes, bytes]] = []
-        self._new = ManyMatches()
-        self._found = 0
+        self._new: ManyMatches | None = ManyMatches()
+        """None if there are too many."""
         with database.turn() as connection, connection:
             if connection.execute("SELECT what FROM search").fetchall() != [(what,)]:
                 for table in ("search", "searched", "matches"):
@@ -100,7 +99,7 @@ class _Remembered:
                     (*after, _PAGE),
                 ).fetchall()
             for a, b, distance, turn in rows:
-                yield a, b, Match(a.hex(), b.hex(), distance, _TURNS[turn])
+                yield a, b, Match(a.hex(), b.hex(), distance, TURN_OF[turn])
             if len(rows) < _PAGE:
                 return
             after = rows[-1][:2]
@@ -116,11 +115,10 @@ class _Remembered:
 
         They are written in order: as they come, each would touch a page of its own.
         """
-        self._found += 1
-        if self._found <= _MOST:
+        if self._new is not None:
             self._new.append(match)
-        elif self._new:
-            self._new = ManyMatches()
+            if len(self._new) > _MOST:
+                self._new = None
 
     def _delete_outdated(self) -> None:
         outdated, self._outdated = self._outdated, []
@@ -130,7 +128,7 @@ class _Remembered:
     def save(self, complete: Collection[bytes], *, gone: Collection[bytes]) -> None:
         """Write what was found, and take contents for complete, others not any more: those were not compared."""
         self._delete_outdated()
-        if self._found > _MOST:
+        if self._new is None:
             with self._database.turn() as connection, connection:
                 connection.execute("DELETE FROM matches")
                 connection.execute("DELETE FROM searched")
