@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS matches (
 """
 """``search``: what was searched for.  ``searched``: the contents among which ``matches`` holds every match."""
 
+_PRIMARY = 0xFF  # of the bits of an error code
+
 
 class Database:
     """An SQLite file, which no other process has meanwhile; threads take turns."""
@@ -97,6 +99,10 @@ def _translated(path: str) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"the database {path} failed: {error}") from error
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_CORRUPT:
+            raise StoreError(
+                f"the database {path} is damaged ({error}); move it away, and the next run describes all pictures anew"
+            ) from error
         raise StoreError(f"the database {path} failed: {error}") from error
 
 

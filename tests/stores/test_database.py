@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pictures
 import pytest
 
-from py_image_dedup.errors import StoreMismatch, StoreUnavailable
+from py_image_dedup.errors import StoreError, StoreMismatch, StoreUnavailable
 from py_image_dedup.stores.database import VERSION, Database
 
 REMEDY = "name another file with the key database or --database"
@@ -44,6 +46,24 @@ def test_a_broken_database_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "broken.db"
     file.write_bytes(b"SQLite format 3\0" + b"no more than this" * 400)
     assert "is not a database of py-image-dedup (" in refused(file)
+
+
+def test_a_damaged_database_says_what_to_do(tmp_path: Path) -> None:
+    """Pages that a disk has lost are told when they are read, with the file and the remedy."""
+    file = tmp_path / "damaged.db"
+    rows = [(bytes([number]) * 32, "", 1, 1, 1, 0, "", 0, bytes(4096)) for number in range(100)]
+    with closing(Database.open(str(file))) as database, database.turn() as connection, connection:
+        connection.executemany("INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    whole = file.read_bytes()
+    assert len(whole) > 100 * 4096
+    file.write_bytes(whole[: 12 * 4096] + b"lost" * ((len(whole) - 12 * 4096) // 4))
+    message = f"the database {re.escape(str(file))} is damaged .*; move it away, and the next run describes all"
+    with (
+        closing(Database.open(str(file))) as database,
+        pytest.raises(StoreError, match=message),
+        database.turn() as connection,
+    ):
+        connection.execute("SELECT sum(length(thumbnail)) FROM contents WHERE format = ''").fetchall()
 
 
 def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
