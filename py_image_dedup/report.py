@@ -71,9 +71,9 @@ def print_summary(plan: Plan, counts: Mapping[str, int], console: Console, *, dr
         print_dry_run(plan, console, remedy="with --no-dry-run")
 
 
-def print_line(counts: Mapping[str, int], console: Console) -> None:
+def print_line(plan: Plan, counts: Mapping[str, int], console: Console) -> None:
     """Print all that came of a run in one line, for logs."""
-    found = f"{counted(counts['groups'], 'group')} with {counted(counts['duplicates'], 'duplicate')}"
+    found = f"{counted(len(plan.groups), 'group')} with {listed(plan)}"
     acts = ", ".join(f"{counts[name]} {name}" for name in _ACTS if counts[name]) or "nothing touched"
     console.print(f"{seen(counts)}; {found}; {acts}.", soft_wrap=True)
 

@@ -137,6 +137,17 @@ def test_a_night_ends_with_one_line(frame: Frame) -> None:
     assert first.err == second.err == ""
 
 
+def test_the_line_tells_of_similar_pictures_which_stay(frame: Frame) -> None:
+    """They are not among the duplicates, and no night ends without a word of them."""
+    frame.run()
+    pictures.photo(0, (320, 240)).crop((16, 12, 304, 228)).save(frame.album / "detail.jpg", quality=92)
+
+    last = (
+        "4 files: 1 analysed, 3 unchanged, 0 skipped; 1 group with 0 duplicates and 1 similar picture; nothing touched."
+    )
+    assert frame.run().out.splitlines() == [last]
+
+
 def test_a_night_can_be_taken_back(frame: Frame) -> None:
     """With the journal that lies in the state directory of the service."""
     before = contents(str(frame.album))

@@ -98,7 +98,7 @@ def deduplicate(
         elif plan_file:
             report.print_apply(plan, plan_file, run.console)
         if quiet:
-            report.print_line(run.tally.counts, run.console)
+            report.print_line(plan, run.tally.counts, run.console)
         json_result.write(plan, run.tally.counts, done.outcomes if done else ())
         return exit_code(done) if done else 0
 
