@@ -155,6 +155,30 @@ class Scope:
         """Tell whether a folder in one that is in scope is walked, as part of the root above it."""
         return self.select.enters(os.path.basename(folder), folder) and folder not in self.roots
 
+    def coverage(self) -> Callable[[str], bool]:
+        """Return what tells whether the walk comes to a file of some path, by the folders above it as they are now.
+
+        Folders that were met are remembered; have a new one for each plan.
+        """
+        avoided = _identity(self.avoid) if self.avoid is not None else None
+
+        def is_avoided(folder: str) -> bool:
+            return avoided is not None and _identity(folder) == avoided
+
+        entered = {"/": False} | {root: not is_avoided(root) for root in self.roots}
+
+        def covers(path: str) -> bool:
+            above = [os.path.dirname(path)]
+            while above[-1] not in entered:
+                above.append(os.path.dirname(above[-1]))
+            inside = entered[above.pop()]
+            for folder in reversed(above):
+                inside = inside and self.select.enters(os.path.basename(folder), folder) and not is_avoided(folder)
+                entered[folder] = inside
+            return inside and self.wants(path)
+
+        return covers
+
 
 def _look(entry: os.DirEntry[str], select: Selector) -> Seen | Skipped | None:
     """Turn a directory entry that is no folder into what the walk yields; None if it is out of scope."""

@@ -134,7 +134,7 @@ class Pipeline:
             hood = neighbourhood(
                 self._store,
                 {file.content for file in recorded if not file.problem},
-                roots=self._roots,
+                covers=self._scope.coverage(),
                 within=self._settings.elasticsearch.max_distance,
                 orientations=ORIENTATIONS[self._settings.analysis.orientations],
             )
@@ -233,8 +233,9 @@ class Pipeline:
         self._tally.phase(4)
         settings = self._settings
         by_content: defaultdict[str, list[File]] = defaultdict(list)
+        covers = self._scope.coverage()  # what an earlier run met, of other folders or kinds, is none of this one's
         for file in self._store.files(self._roots):
-            if not file.problem:
+            if not file.problem and covers(file.path):
                 by_content[file.content].append(file)
         limits = (settings.elasticsearch.max_distance, settings.deduplication.review_distance)
         self._tell_elsewhere(by_content.keys())

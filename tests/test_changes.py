@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -46,7 +47,7 @@ class Library:
             "analysis.source_directories": Override("FOLDER", [str(root) for root in self.roots]),
             "origin": Override("", "here"),
         }
-        settings = load_settings(overrides=overrides, environ={"HOME": "/nonexistent"}).settings
+        settings = load_settings(overrides=overrides, environ=os.environ | {"HOME": "/nonexistent"}).settings
         observer = observer or Observer()
         self.tally = Tally(observer)
         analyser = LocalAnalyser(origin="here", threads=2, limits=Limits(), known=self.store.has_content)
@@ -88,6 +89,17 @@ def test_says_what_a_plan_of_everything_says(library: Library) -> None:
         assert found == {
             one for one in everything if path in one or any(path in o for o in everything if o[0] == one[0])
         }
+
+
+def test_what_the_settings_leave_out_joins_nothing(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is near to a file that came: it was recorded by other settings."""
+    library.pipeline().make_plan()
+    monkeypatch.setenv("PY_IMAGE_DEDUP_ANALYSIS_EXCLUSIONS", "/deep/")
+    path = str(library.roots[0] / "0.jpg")
+
+    assert goes(library.pipeline().make_plan_for([path])) == set()
+    monkeypatch.undo()
+    assert goes(library.pipeline().make_plan_for([path]))
 
 
 def test_an_interrupted_search_does_not_look_through_a_large_set(

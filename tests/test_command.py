@@ -153,6 +153,34 @@ def test_second_real_run_finds_nothing_left(command: Command, album: Path) -> No
     assert second.counts["files"] == 3
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ANALYSIS_EXCLUSIONS", "/aside/"),
+        ("ANALYSIS_RECURSIVE", "false"),
+        ("ANALYSIS_FILE_EXTENSIONS", ".png"),
+        ("DEDUPLICATION_DUPLICATES_TARGET_DIRECTORY", "{album}/aside"),
+    ],
+)
+def test_what_only_an_earlier_run_met_takes_no_part(command: Command, album: Path, key: str, value: str) -> None:
+    """Files that are recorded, and left out by now, neither go nor make others go."""
+    shutil.copytree(album, album / "aside")
+    for path in (album / "aside").rglob("*.jpg"):
+        path.rename(path.with_name(f"a longer name wins {path.name}"))
+    environment = {
+        "PY_IMAGE_DEDUP_DEDUPLICATION_DUPLICATES_TARGET_DIRECTORY": str(command.home / "target"),
+        f"PY_IMAGE_DEDUP_{key}": value.format(album=album),
+    }
+    expected = command.run("deduplicate", album, "--database", command.home / "fresh.sqlite", **environment)
+    before = command.run("deduplicate", album)
+    assert any("longer" in group["keeper"]["path"] for group in before.json["groups"])
+
+    run = command.run("deduplicate", album, **environment)
+
+    assert run.code == 0
+    assert run.json["groups"] == expected.json["groups"]
+
+
 def test_without_target_nothing_is_deleted_unasked(command: Command, album: Path) -> None:
     """--no-dry-run without a target or an action only reports, and one message says so."""
     before = snapshot(album)

@@ -347,6 +347,35 @@ def test_without_recursion_only_the_roots_are_listed(tmp_path: Path) -> None:
     assert seen(walk(tmp_path, tmp_path / "x", select=flat), tmp_path) == ["a.jpg", "x/b.jpg"]
 
 
+@pytest.mark.parametrize(
+    "select",
+    [
+        SELECT,
+        files.Selector(extensions=None, hidden=True),
+        files.Selector(extensions=JPG, recursive=False),
+        files.Selector(extensions=JPG, exclusions=(re.compile("/x/"), re.compile("c[.]jpg$"))),
+    ],
+)
+@pytest.mark.parametrize("avoid", [None, "target", "x", "shortcut", "nowhere", "."])
+def test_coverage_is_what_the_walk_comes_to(tmp_path: Path, select: files.Selector, avoid: str | None) -> None:
+    """Asked of any path, by whatever settings it was recorded, it says what a walk by these says."""
+    names = ("a.jpg", "b.png", ".c.jpg", ".hidden/d.jpg", "x/e.jpg", "x/y/c.jpg", "x/y/z/.thumbs/f.jpg", "target/g.jpg")
+    for name in (*names, "target/x/h.jpg", ".Trash-0/files/i.jpg"):
+        write(tmp_path / "root" / name)
+    write(tmp_path / "root 2/k.jpg")
+    (tmp_path / "root/shortcut").symlink_to("target")
+    root = tmp_path / "root"
+    for roots in ([root], [root, root / "x"], [root / "target", root / "x/y"]):
+        scope = files.Scope(
+            roots=list(map(str, roots)), select=select, avoid=None if avoid is None else str(root / avoid)
+        )
+        walked = {one.path for one in scope.walk() if isinstance(one, Seen)}
+        covers = scope.coverage()
+
+        paths = [os.path.join(folder, name) for folder, _, inside in os.walk(tmp_path) for name in inside]
+        assert {path for path in paths if covers(path)} == walked
+
+
 # Roots and small questions
 
 
