@@ -113,7 +113,7 @@ class Execution:
             try:
                 outcomes = self._act(plan, journal, lease)
                 removed = self._prune(plan, outcomes, journal)
-                journal.write("end", {})
+                journal.end()
             finally:
                 journal.close()
         return Report((*refused, *outcomes), removed, journal.path, journal.run)
@@ -161,13 +161,13 @@ class Execution:
             decodable=self._last_look.decodes,
             trash=self._trash,
         )
+        lost = ""
         for _, act in plan.acts():
             try:
                 lease.check()
-            except LeaseLost as lost:
-                yield actions.Outcome(act, actions.Result.REFUSED, str(lost))
-            else:
-                yield next(acts)
+            except LeaseLost as error:
+                lost = str(error)  # also if it comes back: others may have acted meanwhile
+            yield actions.Outcome(act, actions.Result.REFUSED, lost) if lost else next(acts)
 
     def _forget(self, paths: Sequence[str]) -> None:
         """Remove the records of files that went; the report on these is not to be lost because the store fails."""

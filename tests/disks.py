@@ -116,7 +116,7 @@ class Disk:
         try:
             outcomes = list(self.acting(plan, journal, protected=protected))
             list(remove_folders(plan, outcomes, journal))
-            journal.write("end", {})
+            journal.end()
         finally:
             journal.close()
         return outcomes

@@ -172,6 +172,22 @@ def test_a_shared_companion_goes_with_the_last_picture_or_stays(disk: Disk, touc
     assert os.path.exists(shared) == (touched is not None)
 
 
+def test_a_shared_companion_stays_with_a_picture_that_a_person_keeps(disk: Disk) -> None:
+    """What was planned to go with the last picture stays when another one of its pictures was taken out."""
+    disk.write("a.png")
+    for mtime, name in enumerate(("b.PNG", "b.png"), 2):
+        disk.write(name, mtime=mtime)
+    shared = disk.write("b.xmp", b"shared", mtime=2)
+    plan = disk.plan()
+    first, last = (act for _, act in plan.acts())
+
+    (outcome,) = disk.execute(plan.without([first.id]))
+
+    assert (outcome.act.file.path, outcome.result) == (last.file.path, Result.DONE)
+    assert os.path.exists(first.file.path)
+    assert os.path.exists(shared)
+
+
 @pytest.mark.parametrize("action", [Action.DELETE, Action.TRASH])
 def test_a_raw_file_that_exists_nowhere_else_keeps_its_jpeg(disk: Disk, action: Action) -> None:
     """A raw file is never deleted or trashed because of its JPEG; the picture stays, and the plan says why."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pictures
@@ -16,9 +19,12 @@ from command import Command
 from disks import Disk, sha256, tree
 
 from py_image_dedup import journal
-from py_image_dedup.actions import Result, settle, undo_whole
+from py_image_dedup.actions import Result, settle, steps, undo_whole, unit
+from py_image_dedup.companions import attach
 from py_image_dedup.errors import AnotherRun
-from py_image_dedup.journal import Journal, State, acting
+from py_image_dedup.files import Inode
+from py_image_dedup.journal import Journal, State, Step, acting
+from py_image_dedup.journal.step import attributes_of
 from py_image_dedup.plan import Action
 
 
@@ -135,6 +141,60 @@ def test_single_files_and_folders_can_be_taken_back(disk: Disk) -> None:
     assert undo(disk) == []
     assert whole(disk.photos).keys() == before.keys()
     assert journal.last_to_undo(journal.runs(disk.state)) is None
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_target_that_holds_less_of_a_file(disk: Disk, other_disk: Path, *, cut_off: bool) -> None:
+    """FAT knows no modes and every other second: all comes back as it was, also in a second try."""
+    disk.write("a.png")
+    copy = disk.write("b.png")
+    os.chmod(copy, 0o600)
+    os.utime(copy, ns=(3_123_456_789, 3_123_456_789))
+    with suppress(OSError):  # a file system without them
+        os.setxattr(copy, "user.tag", b"beach")
+    before, attributes = whole(disk.photos)[copy], attributes_of(copy)
+    (outcome,) = disk.run(replace(disk, elsewhere=str(other_disk / "target")).plan())
+    os.chmod(outcome.detail, 0o777)
+    os.utime(outcome.detail, ns=(2 * 10**9, 2 * 10**9))
+    if attributes:
+        os.removexattr(outcome.detail, "user.tag")
+    if cut_off:
+        begun = Journal.open(disk.state, kind=journal.UNDO, undoes=last(disk).id)
+        begun.write("intent", {"id": outcome.act.id, "path": copy, "action": "move", "steps": [], "folders": {}})
+        begun.close()
+
+    assert undo(disk) == []
+
+    assert (whole(disk.photos)[copy], attributes_of(copy)) == (before, attributes)
+    assert not os.path.exists(outcome.detail)
+
+
+def test_an_act_that_is_left_half_done_is_settled_later(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither going on nor taking back was possible, the next run or undo takes it back."""
+    disk.write("a.png")
+    copy, sidecar = disk.write("b.png", mtime=2), disk.write("b.png.xmp", b"<xmp/>", mtime=2)
+    before = tree(disk.photos)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def first_only(step: Step, as_seen: Inode) -> None:
+        if step.path == sidecar:
+            fail()
+        steps.perform(step, as_seen)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(unit, "perform", first_only)
+        broken.setattr(unit, "take_back", fail)
+        (outcome,) = disk.run(attach(disk.plan(), pictures={".png"}))
+    assert outcome.result is Result.FAILED
+    assert f"{copy} could not be brought back: Input/output error" in outcome.detail
+    assert not os.path.exists(copy)
+
+    assert list(settle(disk.state)) == []
+
+    assert tree(disk.photos) == before
+    assert list(journal.unsettled(disk.state)) == []
 
 
 def test_runs_are_taken_back_from_the_last_to_the_first(disk: Disk) -> None:

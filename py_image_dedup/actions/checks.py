@@ -34,6 +34,10 @@ class Checks:
         self._decoded: dict[tuple[str, str], bool] = {}
         self._keepers = {group.keeper.path for group in plan.groups}
         self._stayed: defaultdict[str, list[str]] = defaultdict(list)
+        for group in plan.groups:
+            for act in group.duplicates:
+                if not act.action.acts:
+                    self.stays(act)
 
     def stays(self, act: PlannedAct) -> None:
         """Remember that a picture stayed, so that what belongs to it and others stays too."""
@@ -121,6 +125,24 @@ def as_recorded(file: PlannedFile | Companion, what: str) -> files.Inode:
     if files.look(file.path) != inode:
         raise ActionRefused(f"{what} changed since it was analysed")
     return inode
+
+
+def did_not_go(keeper: PlannedFile) -> None:
+    """Raise ActionRefused if a keeper went with its copy: they were one file, seen through two file systems.
+
+    No inode tells that of a union of disks, or of a share that is mounted twice.  The file is opened, since what looks
+    at it may be answered from memory.
+    """
+    try:
+        with files.open_regular(keeper.path) as file:
+            facts = os.fstat(file.fileno())
+    except OSError as error:
+        raise ActionRefused(
+            f"the keeper went with it, or can't be read any more ({error.strerror}): are both one file, seen through "
+            "two mounts?"
+        ) from None
+    if (facts.st_size, files.storable(facts.st_mtime_ns)) != (keeper.size, keeper.mtime_ns):
+        raise ActionRefused("the keeper changed since it was analysed")
 
 
 def _check_link(group: PlannedGroup, act: PlannedAct, keeper: files.Inode, picture: files.Inode) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from py_image_dedup import files
-from py_image_dedup.actions.checks import CheckPath, Checks, Found
+from py_image_dedup.actions.checks import CheckPath, Checks, Found, did_not_go
 from py_image_dedup.actions.names import free_places
 from py_image_dedup.actions.outcome import Outcome, Result, reason_of
 from py_image_dedup.actions.trash import Trash
@@ -26,6 +27,7 @@ def execute(
 
     Right before each act the file, what belongs to it, and its keeper must be on disk as recorded (size, mtime,
     SHA-256), be different inodes below the roots, reached through no symbolic link, and the keeper must be decodable.
+    Before what was done is final, the keeper must still be there.
     Each act has a journal line before and after.  A picture and its companions go together or not at all.
     """
     checks = Checks(plan, protected=protected, decodable=decodable)
@@ -70,7 +72,7 @@ def _step(act: PlannedAct, found: Found, hidden: str) -> Step:
         inode=found.inode.number,
         mode=facts.st_mode,
         owner=(facts.st_uid, facts.st_gid),
-        attributes=attributes_of(planned.path) if act.action.links else {},
+        attributes=attributes_of(planned.path) if act.action is not Action.DELETE else {},
         hidden=hidden,
     )
 
@@ -90,7 +92,7 @@ def _act(
     }
     journal.write("intent", {**about, **plans, "folders": times_of(touched)})
     try:
-        carry_out(steps, [one.inode for one in found], made)
+        carry_out(steps, [one.inode for one in found], made, confirm=partial(did_not_go, group.keeper))
     except HalfDone as error:  # no line: the act stays open, for the next run or undo to settle
         return Outcome(act, Result.FAILED, str(error))
     except (OSError, ActionRefused) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import Final
 
 from py_image_dedup import files
 from py_image_dedup.actions import links, relocation, trash
@@ -11,6 +12,9 @@ from py_image_dedup.errors import ActionRefused
 from py_image_dedup.files import Inode
 from py_image_dedup.journal import Step
 from py_image_dedup.plan import Action
+
+_COARSEST_NS: Final = 2 * 10**9
+"""FAT keeps every other second of a time."""
 
 
 class Gone(ActionRefused):
@@ -103,18 +107,25 @@ def _bring_back(step: Step, *, cut_off: bool) -> None:
         os.unlink(place)
     else:
         raise ActionRefused("something else stands in its old place")
+    if step.inode and (back := files.look(step.path)) and back.number != step.inode:
+        links.restore_metadata(step, step.path)  # a copy, from a disk that may not hold all of them
     if not os.path.lexists(place):
         _forget(step.info)
 
 
 def _came_from_here(step: Step, there: Inode) -> bool:
     """Tell whether a file at the new place is the one that was moved, or the copy of it, and not another like it."""
-    return there.number == step.inode or there.mtime_ns == step.mtime_ns
+    return there.number == step.inode or _has_its_time(step, there)
 
 
 def _is_copy(step: Step, there: Inode) -> bool:
     """Tell whether the bytes that came to the new place still are in the old one, as recorded."""
-    return there.mtime_ns == step.mtime_ns and is_recorded(step, step.path)
+    return _has_its_time(step, there) and is_recorded(step, step.path)
+
+
+def _has_its_time(step: Step, there: Inode) -> bool:
+    """Tell whether a copy has the time of the file, as precisely as the file system there holds it."""
+    return abs(there.mtime_ns - step.mtime_ns) < _COARSEST_NS
 
 
 def _make_again(step: Step, *, cut_off: bool) -> None:

@@ -66,7 +66,7 @@ def undo_whole(run: Run, state_directory: str, *, only: Collection[str] = ()) ->
     journal = Journal.open(state_directory, kind=UNDO, origin=run.origin, undoes=run.id)
     try:
         undone = list(undo(run, journal, only=only))
-        journal.write("end", {})
+        journal.end()
     finally:
         journal.close()
     return undone
@@ -91,8 +91,14 @@ def chosen(run: Run, only: Collection[str]) -> list[RecordedAct]:
         for act in to_undo
         if act.action != "prune" and any(files.is_below(step.path, list(only)) for step in act.steps)
     ]
-    paths = [act.path for act in acts]
-    return [act for act in to_undo if act in acts or any(files.is_below(path, [act.path]) for path in paths)]
+    ids = {act.id for act in acts}
+    above: set[str] = set()
+    for act in acts:
+        folder = os.path.dirname(act.path)
+        while folder not in above:
+            above.add(folder)
+            folder = os.path.dirname(folder)
+    return [act for act in to_undo if act.id in ids or (act.action == "prune" and act.path in above)]
 
 
 def _settled(act: RecordedAct, journal: Journal) -> Undone:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from py_image_dedup import files
 from py_image_dedup.actions.outcome import reason_of
@@ -17,14 +17,20 @@ class HalfDone(ActionRefused):
     """An act failed and could not be taken back whole."""
 
 
-def carry_out(steps: Sequence[Step], seen: Sequence[Inode], made: Sequence[str]) -> None:
-    """Do all steps of an act; where one fails, the others and the folders are taken back."""
+def carry_out(
+    steps: Sequence[Step], seen: Sequence[Inode], made: Sequence[str], *, confirm: Callable[[], None]
+) -> None:
+    """Do all steps of an act; where one fails, the others and the folders are taken back.
+
+    `confirm` is called before anything is final, and may raise :class:`ActionRefused`.
+    """
     begun: list[Step] = []
     try:
         files.make_folders(made)
         for step, as_seen in zip(steps, seen, strict=True):
             perform(step, as_seen)
             begun.append(step)
+        confirm()
         for step in reversed(steps):  # the picture last
             finish(step)
             begun.remove(step)

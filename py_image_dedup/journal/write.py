@@ -62,6 +62,8 @@ class Journal:
     def __init__(self, path: str, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
+        self._open: set[str] = set()
+        """Ids of acts that were announced, and of which no more was told."""
 
     @property
     def run(self) -> str:
@@ -83,6 +85,15 @@ class Journal:
             raise StateDirectoryError(f"the journal {self.path} can't be written: {error.strerror}") from None
         if written != len(line):
             raise StateDirectoryError(f"the journal {self.path} can't be written: the disk is full")
+        if event == "intent":
+            self._open.add(facts["id"])
+        else:
+            self._open.discard(facts.get("id", ""))
+
+    def end(self) -> None:
+        """Tell that the run ended, unless an act is open: the next run or undo is to settle that."""
+        if not self._open:
+            self.write("end", {})
 
     def close(self) -> None:
         """Let go of the file."""
