@@ -203,7 +203,7 @@ class LocalAnalyser:
         except NotNow as error:
             return Skipped(file.path, str(error), Cause.UNREADABLE)
         except PictureError as error:
-            return Record(replace(file, problem=str(error), reader=images.READER), None)
+            return Record(replace(file, problem=str(error), reader=images.reader(self._limits.max_pixels)), None)
 
 
 @dataclass(frozen=True, slots=True)

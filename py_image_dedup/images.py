@@ -49,7 +49,7 @@ THUMBNAIL_SIDE: Final = 64
 
 _READS: Final = 2  # raised when this module reads what it could not read before
 READER: Final = f"{_READS}, Pillow {PIL.__version__}, libheif {pillow_heif.libheif_version()}"
-"""What reads pictures; one that an older reader could not read is tried again."""
+"""What reads pictures."""
 
 _JPEG = frozenset({"JPEG", "MPO"})  # Pillow's names: an MPO is a JPEG with more of them behind it
 _READ_AT_ONCE = 64 << 20  # bytes handed to a decoder; in pieces of 64 kB, as is usual, a JPEG takes 2 % longer
@@ -103,6 +103,11 @@ class Picture:
 
 Reserve = Callable[[int], AbstractContextManager[object]]
 """Asked for so many bytes of memory before a decode; waits until they are free."""
+
+
+def reader(max_pixels: int) -> str:
+    """Return what reads pictures of so many pixels; one that another reader could not read is tried again."""
+    return f"{READER}, up to {max_pixels} pixels"
 
 
 def read(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: nullcontext()) -> Picture:

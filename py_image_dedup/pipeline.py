@@ -15,7 +15,7 @@ from itertools import islice
 from sys import intern
 from typing import Final, TypeVar
 
-from py_image_dedup import companions, files, images
+from py_image_dedup import companions, files, images, walking
 from py_image_dedup.analysis import Analyser
 from py_image_dedup.config import Settings
 from py_image_dedup.errors import RootError
@@ -57,12 +57,12 @@ def grouping(settings: Settings, decisions: Decisions) -> Grouping:
     )
 
 
-def scope(settings: Settings) -> files.Scope:
+def scope(settings: Settings) -> walking.Scope:
     """Return which files are looked at, by these settings."""
     analysis = settings.analysis
-    return files.Scope(
+    return walking.Scope(
         roots=analysis.source_directories,
-        select=files.Selector(
+        select=walking.Selector(
             extensions=frozenset(analysis.file_extensions),
             exclusions=analysis.exclusions,
             hidden=analysis.include_hidden,
@@ -149,8 +149,11 @@ class Pipeline:
         self._tally.phase(1)
         self._check_mounted()
         recorded = self._store.files(self._roots)
+        done = 0
         while batch := list(islice(recorded, _BATCH)):
             self._forget(file.path for file in batch if files.vanished(file.path))
+            done += len(batch)
+            self._observer.progress(done, 0)
 
     def _forget_gone(self, paths: Collection[str]) -> None:
         """Forget files that are gone from the disk, these and those recorded below these folders.
@@ -182,7 +185,10 @@ class Pipeline:
     def _count(self) -> int:
         """Phase 2: count the files, so that progress can be shown."""
         self._tally.phase(2)
-        self._tally.add("files", sum(isinstance(found, Seen) for found in self._scope.walk()))
+        walk = self._scope.walk()
+        while batch := list(islice(walk, _BATCH)):
+            self._tally.add("files", sum(isinstance(found, Seen) for found in batch))
+            self._observer.progress(self._tally.counts["files"], 0)
         return self._tally.counts["files"]
 
     def _analyse(self, found: Iterator[Seen | Skipped], *, total: int) -> None:
@@ -361,5 +367,5 @@ class Pipeline:
         return max((root for root in self._roots if files.is_below(path, [root])), key=len)
 
     def _worth_another_try(self, file: File) -> bool:
-        """Tell whether a file that could not be read may be readable by now: there are other decoders."""
-        return bool(file.problem) and file.reader != images.READER
+        """Tell whether a file that could not be read may be readable by now: other decoders, or larger pictures."""
+        return bool(file.problem) and file.reader != images.reader(self._settings.analysis.max_megapixels * 1_000_000)

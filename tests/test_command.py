@@ -17,6 +17,9 @@ import pytest
 from command import Command, Finished
 from opened import opened_below
 
+from py_image_dedup.cli.daily import _ResultFile
+from py_image_dedup.errors import ConfigError
+
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
@@ -179,6 +182,17 @@ def test_what_only_an_earlier_run_met_takes_no_part(command: Command, album: Pat
 
     assert run.code == 0
     assert run.json["groups"] == expected.json["groups"]
+
+
+def test_results_go_into_a_pipe_in_a_folder_that_nobody_may_write_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As /dev/stdout is, and what a shell makes of >(jq)."""
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(os, "access", lambda path, _: not os.path.isdir(path))
+    _ResultFile("--json", str(tmp_path / "pipe")).check()
+    with pytest.raises(ConfigError, match="is no folder that can be written to"):
+        _ResultFile("--json", str(tmp_path / "file")).check()
 
 
 def test_without_target_nothing_is_deleted_unasked(command: Command, album: Path) -> None:

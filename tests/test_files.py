@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from privileges import unprivileged
 
-from py_image_dedup import files
+from py_image_dedup import files, walking
 from py_image_dedup.errors import RootError
 from py_image_dedup.model import Seen, Skipped
 
 JPG = frozenset({".jpg", ".jpeg"})
-SELECT = files.Selector(extensions=JPG)
+SELECT = walking.Selector(extensions=JPG)
 
 
 def write(path: str | Path, data: bytes = b"picture") -> str:
@@ -44,9 +44,11 @@ def skipped(found: Sequence[Seen | Skipped], root: str | Path) -> dict[str, str]
     return {os.path.relpath(one.path, root): one.reason for one in found if isinstance(one, Skipped)}
 
 
-def walk(*roots: str | Path, select: files.Selector = SELECT, avoid: str | Path | None = None) -> list[Seen | Skipped]:
+def walk(
+    *roots: str | Path, select: walking.Selector = SELECT, avoid: str | Path | None = None
+) -> list[Seen | Skipped]:
     """Walk to the end."""
-    return list(files.walk([str(root) for root in roots], select=select, avoid=None if avoid is None else str(avoid)))
+    return list(walking.walk([str(root) for root in roots], select=select, avoid=None if avoid is None else str(avoid)))
 
 
 # The walker
@@ -288,7 +290,7 @@ def test_a_file_that_vanishes_while_walking(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg")
     write(tmp_path / "gone/b.jpg")
     found = []
-    for one in files.walk([str(tmp_path)], select=SELECT):
+    for one in walking.walk([str(tmp_path)], select=SELECT):
         found.append(one)
         shutil.rmtree(tmp_path / "gone", ignore_errors=True)
     assert skipped(found, tmp_path) == {"gone": "the folder can't be listed: No such file or directory"}
@@ -309,7 +311,7 @@ def test_hidden_names(tmp_path: Path) -> None:
     for name in (".a.jpg", ".folder/b.jpg", "open/.c.jpg", "d.jpg", ".jpg"):
         write(tmp_path / name)
     assert seen(walk(tmp_path), tmp_path) == ["d.jpg"]
-    everything = files.Selector(extensions=JPG, hidden=True)
+    everything = walking.Selector(extensions=JPG, hidden=True)
     assert seen(walk(tmp_path, select=everything), tmp_path) == [".a.jpg", "d.jpg", ".folder/b.jpg", "open/.c.jpg"]
     assert seen(walk(tmp_path / ".folder"), tmp_path) == [".folder/b.jpg"]
 
@@ -319,7 +321,7 @@ def test_resource_forks_are_no_pictures(tmp_path: Path, hidden: bool) -> None:  
     """What macOS keeps beside a picture under its name is never a picture, also where hidden files count."""
     write(tmp_path / "._IMG_0001.jpg")
     write(tmp_path / "IMG_0001.jpg")
-    found = walk(tmp_path, select=files.Selector(extensions=JPG, hidden=hidden))
+    found = walk(tmp_path, select=walking.Selector(extensions=JPG, hidden=hidden))
     assert seen(found, tmp_path) == ["IMG_0001.jpg"]
 
 
@@ -329,7 +331,7 @@ def test_exclusions_are_searched_in_the_path(tmp_path: Path) -> None:
         write(tmp_path / name)
 
     def left(*patterns: str) -> list[str]:
-        select = files.Selector(extensions=JPG, exclusions=tuple(map(re.compile, patterns)))
+        select = walking.Selector(extensions=JPG, exclusions=tuple(map(re.compile, patterns)))
         return seen(walk(tmp_path, select=select), tmp_path)
 
     assert left("/small/") == ["a.jpg", "smallish/c.jpg", "x/e.jpg", "x/thumb_d.jpg"]
@@ -342,7 +344,7 @@ def test_without_recursion_only_the_roots_are_listed(tmp_path: Path) -> None:
     """Folders are not entered, but a root inside another still is one."""
     for name in ("a.jpg", "x/b.jpg", "x/y/c.jpg"):
         write(tmp_path / name)
-    flat = files.Selector(extensions=JPG, recursive=False)
+    flat = walking.Selector(extensions=JPG, recursive=False)
     assert seen(walk(tmp_path, select=flat), tmp_path) == ["a.jpg"]
     assert seen(walk(tmp_path, tmp_path / "x", select=flat), tmp_path) == ["a.jpg", "x/b.jpg"]
 
@@ -351,13 +353,13 @@ def test_without_recursion_only_the_roots_are_listed(tmp_path: Path) -> None:
     "select",
     [
         SELECT,
-        files.Selector(extensions=None, hidden=True),
-        files.Selector(extensions=JPG, recursive=False),
-        files.Selector(extensions=JPG, exclusions=(re.compile("/x/"), re.compile("c[.]jpg$"))),
+        walking.Selector(extensions=None, hidden=True),
+        walking.Selector(extensions=JPG, recursive=False),
+        walking.Selector(extensions=JPG, exclusions=(re.compile("/x/"), re.compile("c[.]jpg$"))),
     ],
 )
 @pytest.mark.parametrize("avoid", [None, "target", "x", "shortcut", "nowhere", "."])
-def test_coverage_is_what_the_walk_comes_to(tmp_path: Path, select: files.Selector, avoid: str | None) -> None:
+def test_coverage_is_what_the_walk_comes_to(tmp_path: Path, select: walking.Selector, avoid: str | None) -> None:
     """Asked of any path, by whatever settings it was recorded, it says what a walk by these says."""
     names = ("a.jpg", "b.png", ".c.jpg", ".hidden/d.jpg", "x/e.jpg", "x/y/c.jpg", "x/y/z/.thumbs/f.jpg", "target/g.jpg")
     for name in (*names, "target/x/h.jpg", ".Trash-0/files/i.jpg"):
@@ -366,7 +368,7 @@ def test_coverage_is_what_the_walk_comes_to(tmp_path: Path, select: files.Select
     (tmp_path / "root/shortcut").symlink_to("target")
     root = tmp_path / "root"
     for roots in ([root], [root, root / "x"], [root / "target", root / "x/y"]):
-        scope = files.Scope(
+        scope = walking.Scope(
             roots=list(map(str, roots)), select=select, avoid=None if avoid is None else str(root / avoid)
         )
         walked = {one.path for one in scope.walk() if isinstance(one, Seen)}
@@ -571,7 +573,7 @@ def test_a_time_beyond_the_stores_is_brought_within(tmp_path: Path) -> None:
     path.write_bytes(b"picture")
     os.utime(path, (13_569_465_600, 13_569_465_600))
 
-    (seen,) = files.walk([str(tmp_path)], select=files.Selector(extensions=frozenset({".jpg"})))
+    (seen,) = walking.walk([str(tmp_path)], select=walking.Selector(extensions=frozenset({".jpg"})))
 
     assert isinstance(seen, Seen)
     assert seen.mtime_ns <= 2**63 - 1

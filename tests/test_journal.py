@@ -2,6 +2,7 @@
 
 import datetime as dt
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -10,9 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from privileges import unprivileged
 
 from py_image_dedup.errors import ConfigError, StateDirectoryError
-from py_image_dedup.journal import Journal, write
+from py_image_dedup.journal import Journal, acting, runs, write
 
 
 @pytest.fixture
@@ -165,6 +167,27 @@ def test_read_only_state_directory_names_the_key(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StateDirectoryError, match=r"Read-only file system.*state_directory"):
         Journal.open(str(tmp_path))
+
+
+def test_a_file_system_without_locks_names_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some shares are."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(StateDirectoryError, match=r"No locks available.*state_directory"), acting(str(tmp_path)):
+        pass
+
+
+def test_journals_that_can_not_be_read_are_named(tmp_path: Path, open_folder: Path) -> None:
+    """A journal, or the folder of all of them, as another user may have left them."""
+    (tmp_path / "runs/20260101.jsonl").mkdir(parents=True)
+    with pytest.raises(StateDirectoryError, match=r"20260101.jsonl can't be read \(Is a directory\)"):
+        runs(str(tmp_path))
+    (open_folder / "runs").mkdir(mode=0)
+    with unprivileged(), pytest.raises(StateDirectoryError, match=r"runs can't be read \(Permission denied\)"):
+        runs(str(open_folder))
 
 
 def test_full_disk_is_an_error() -> None:

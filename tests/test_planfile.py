@@ -292,6 +292,15 @@ def test_lies_are_refused_with_their_place(place: Path, lie: str) -> None:
     assert "\n" not in said
 
 
+def test_the_refusal_in_the_documentation_is_the_one_that_is_printed(place: Path) -> None:
+    """With all actions that there are."""
+    documented = (Path(__file__).parent.parent / "docs/plan.md").read_text()
+    assert f'"mvoe" is none of {", ".join(Action)}`' in documented
+    data = as_data(plan())
+    data["groups"][0]["duplicates"][0]["action"] = "mvoe"
+    assert f'"mvoe" is none of {", ".join(Action)}' in refusal(place, data)
+
+
 def test_a_plan_to_move_names_a_target(place: Path) -> None:
     """Also one in which nothing goes by now."""
     data = as_data(plan()) | {"target": None, "groups": []}

@@ -17,8 +17,8 @@ from disks import Disk, tree
 from py_image_dedup import journal
 from py_image_dedup.actions import Result, Trash, undo_whole
 from py_image_dedup.errors import ActionRefused
-from py_image_dedup.files import Selector, walk
 from py_image_dedup.plan import Action
+from py_image_dedup.walking import Selector, walk
 
 
 def path_in(info: str) -> bytes:

@@ -389,6 +389,17 @@ def test_one_file_of_an_earlier_run_comes_back(command: Command, album: Path, tm
     assert sorted(path.name[:5] for path in album.rglob("*.jpg")) == ["a.jpg", "other", "small"]
 
 
+def test_a_folder_that_is_not_there_is_no_obstacle(command: Command, album: Path, tmp_path: Path) -> None:
+    """A disk is away: what is said of other files, and what runs on these did, is still told and taken back."""
+    configured = {"PY_IMAGE_DEDUP_ANALYSIS_SOURCE_DIRECTORIES": str(tmp_path / "away")}
+    command.run("deduplicate", album, "--target", tmp_path / "target", "--no-dry-run")
+    assert command.run("deduplicate", **configured).code == 3
+    for words in (["history"], ["keep", album / "a.jpg"], ["different"], ["index", "status"], ["undo"]):
+        done = command.run(*words, **configured)
+        assert (done.code, done.err) == (0, ""), words
+    assert (album / "sent/a copy.jpg").exists()
+
+
 def test_unknown_and_ambiguous_runs(command: Command, album: Path, tmp_path: Path) -> None:
     """A name that no run has, or several, is wrong usage; the message tells where the names are."""
     assert command.run("history").out.startswith("Nothing was moved")

@@ -17,9 +17,10 @@ from watchdog.observers.inotify_c import InotifyFD
 
 from py_image_dedup.daemon.inbox import Heard, Inbox
 from py_image_dedup.daemon.watching import Watching
-from py_image_dedup.files import Scope, Selector, is_being_written
+from py_image_dedup.files import is_being_written
 from py_image_dedup.log import Log
 from py_image_dedup.mounts import Mounts
+from py_image_dedup.walking import Scope, Selector
 
 
 class Watched:

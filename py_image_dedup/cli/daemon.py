@@ -64,9 +64,10 @@ def agent(context: click.Context, /, **options: Any) -> None:
 @settings_options
 def status(**options: Any) -> None:
     """Tell how the running agent or daemon is, and where pictures are described."""
+    from py_image_dedup.config import FOLDERS
     from py_image_dedup.daemon.web import ask
 
-    stats = load_silently(folders=(), **options).settings.stats
+    stats = load_silently(folders=(), leave_out=FOLDERS, **options).settings.stats
     click.echo(ask(stats.host, stats.port))
 
 

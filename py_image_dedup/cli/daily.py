@@ -133,7 +133,8 @@ class _ResultFile(NamedTuple):
         """Refuse a file that can't be written before hours are spent on the result."""
         if self.path is None:
             return
-        folder = os.path.dirname(os.path.abspath(self.path))
+        is_pipe = os.path.exists(self.path) and not os.path.isfile(self.path)  # or a terminal: written to as it is
+        folder = self.path if is_pipe else os.path.dirname(os.path.abspath(self.path))
         if os.path.isdir(self.path) or not os.access(folder, os.W_OK):
             raise ConfigError(
                 f"{self.option} {self.path} can't be written: {folder} is no folder that can be written to"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from py_image_dedup.cli.wiring import load, open_console, settings_options
+from py_image_dedup.cli.wiring import load_without_folders, open_console, settings_options
 
 
 @click.command()
@@ -17,7 +17,7 @@ def keep(files: tuple[str, ...], *, forget: bool, **options: Any) -> None:
     """Let these pictures never go, whatever the rules; without FILE: list them."""
     from py_image_dedup import decisions, report
 
-    state = load(folders=(), **options).settings.state_directory
+    state = load_without_folders(**options).state_directory
     if not files:
         report.print_kept(decisions.read(state), open_console())
         return
@@ -33,7 +33,7 @@ def different(files: tuple[str, ...], *, forget: bool, **options: Any) -> None:
     """Let no two of these pictures match again; without FILE: list such pairs."""
     from py_image_dedup import decisions, report
 
-    state = load(folders=(), **options).settings.state_directory
+    state = load_without_folders(**options).state_directory
     if not files:
         report.print_different(decisions.read(state), open_console())
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from py_image_dedup.cli.wiring import load, open_care, settings_options
+from py_image_dedup.cli.wiring import load_without_folders, open_care, settings_options
 
 if TYPE_CHECKING:
     from py_image_dedup.stores.care import Care, Inventory
@@ -61,7 +61,7 @@ def compact(**options: Any) -> None:
 
 @contextmanager
 def _care(options: dict[str, Any]) -> Iterator[Care]:
-    care = open_care(load(folders=(), **options).settings)
+    care = open_care(load_without_folders(**options))
     try:
         yield care
     finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from py_image_dedup.cli.wiring import load, open_console, settings_options
+from py_image_dedup.cli.wiring import load_without_folders, open_console, settings_options
 from py_image_dedup.errors import EXIT_REFUSED, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def history(run: str | None, **options: Any) -> None:
     from py_image_dedup import journal
     from py_image_dedup.history import print_run, print_runs
 
-    state_directory = load(folders=(), **options).settings.state_directory
+    state_directory = load_without_folders(**options).state_directory
     known = journal.runs(state_directory)
     if run is None:
         print_runs(known, open_console())
@@ -55,7 +55,7 @@ def undo(run: str | None, *, paths: tuple[str, ...], dry_run: bool, yes: bool, *
     from py_image_dedup.files import printable
     from py_image_dedup.history import print_to_undo, print_undone
 
-    state_directory = load(folders=(), **options).settings.state_directory
+    state_directory = load_without_folders(**options).state_directory
     only = [os.path.abspath(path) for path in paths]
     if dry_run:
         if chosen := _to_undo(run, state_directory, only):

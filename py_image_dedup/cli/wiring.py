@@ -81,6 +81,13 @@ def load(*, folders: tuple[str, ...], config_file: str | None, **options: Any) -
     return loaded
 
 
+def load_without_folders(**options: Any) -> Settings:
+    """Read the settings for a command that looks into no folder of pictures: one that is gone is no obstacle."""
+    from py_image_dedup.config import FOLDERS
+
+    return load(folders=(), leave_out=FOLDERS, **options).settings
+
+
 def load_silently(
     *,
     folders: tuple[str, ...],

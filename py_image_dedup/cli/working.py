@@ -21,10 +21,9 @@ def worker(config_file: str | None, processes: int | None, *, check: bool) -> No
     Jobs come from remote.broker_url. What one picture may cost is in remote.time_limit, remote.memory_limit,
     analysis.max_megapixels and analysis.max_file_size.
     """
-    from py_image_dedup.cli.wiring import load
-    from py_image_dedup.config import FOLDERS
+    from py_image_dedup.cli.wiring import load_without_folders
 
-    settings = load(folders=(), config_file=config_file, leave_out=FOLDERS).settings
+    settings = load_without_folders(config_file=config_file)
     broker = broker_module()
     if check:
         from py_image_dedup.remote import checking

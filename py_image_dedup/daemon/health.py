@@ -33,7 +33,8 @@ class Health(Observer):
 
     def words(self) -> str:
         """Tell a person how it is."""
-        return f"{(self.hangs or self.obstacle or 'All is well.').capitalize()}\n{self.describing}\n"
+        state = self.hangs or self.obstacle or "All is well."
+        return f"{state[:1].upper()}{state[1:]}\n{self.describing}\n"
 
     @property
     def hangs(self) -> str:

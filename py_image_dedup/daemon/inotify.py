@@ -23,8 +23,8 @@ from watchdog.observers.inotify_c import (
 )
 
 from py_image_dedup.daemon.inbox import Inbox
-from py_image_dedup.files import Scope
 from py_image_dedup.model import Seen
+from py_image_dedup.walking import Scope
 
 _EVENTS: Final = Mask(
     InotifyConstants.IN_CREATE

@@ -10,8 +10,9 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from py_image_dedup.daemon.inbox import Inbox
-from py_image_dedup.files import Scope, is_below
+from py_image_dedup.files import is_below
 from py_image_dedup.model import Seen
+from py_image_dedup.walking import Scope
 
 _LEAST_PAUSE_S: Final = 1.0
 _SHARE: Final = 20

@@ -11,9 +11,9 @@ from py_image_dedup.daemon.inbox import Inbox
 from py_image_dedup.daemon.inotify import Inotify
 from py_image_dedup.daemon.polling import Polling
 from py_image_dedup.errors import RootError
-from py_image_dedup.files import Scope
 from py_image_dedup.log import Log
 from py_image_dedup.mounts import Mounts
+from py_image_dedup.walking import Scope
 
 
 @dataclass(frozen=True, slots=True)

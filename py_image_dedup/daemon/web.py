@@ -66,18 +66,23 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def ask(host: str, port: int) -> str:
-    """Return what /status of a running one tells; :class:`StatusError` if there is none."""
+    """Return what /status of a running one tells; :class:`NotRunning` if there is none."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what it listens on, seen from here
     connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
         connection.request("GET", "/status")
-        return connection.getresponse().read(10_000).decode(errors="replace").rstrip()
+        answer = connection.getresponse()
+        if answer.status == 200:
+            return answer.read(10_000).decode(errors="replace").rstrip()
+    except http.client.HTTPException:
+        pass
     except OSError as error:
         raise NotRunning(
             f"nothing answers on {host} port {port} ({error.strerror or error}): is it running, with stats.enabled?"
         ) from None
     finally:
         connection.close()
+    raise NotRunning(f"what answers on {host} port {port} is another program; see stats.host and stats.port")
 
 
 @contextmanager

@@ -30,6 +30,8 @@ def acting(state_directory: str) -> Iterator[None]:
             raise AnotherRun(
                 f"another run is moving or deleting files ({holder}); wait for it to end, then start again"
             ) from None
+        except OSError as error:  # a file system without locks
+            raise unusable(state_directory, error) from None
         now = dt.datetime.now().astimezone()
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}, since {now:%Y-%m-%d %H:%M:%S}\n".encode(), 0)

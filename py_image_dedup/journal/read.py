@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from py_image_dedup.errors import StateDirectoryError
 from py_image_dedup.files import HIDDEN
 from py_image_dedup.journal.step import Step
 from py_image_dedup.journal.write import folder_of_runs
@@ -110,7 +112,7 @@ def unsettled(state_directory: str) -> Iterator[Run]:
 def read(path: str) -> Run:
     """Read a journal of any version; a line that a power cut tore is left out, since no act followed it."""
     run = Run(path, os.path.basename(path).removesuffix(".jsonl"))
-    with open(path, "rb") as file:
+    with _readable(path), open(path, "rb") as file:
         for number, text in enumerate(file):
             try:
                 line = json.loads(text)
@@ -170,14 +172,26 @@ def _moved_to(step: Step, place: str) -> Step:
 def _journals(state_directory: str) -> list[str]:
     folder = folder_of_runs(state_directory)
     try:
-        names = os.listdir(folder)
+        with _readable(folder):
+            names = os.listdir(folder)
     except FileNotFoundError:
         return []
     return [os.path.join(folder, name) for name in sorted(names) if name.endswith(".jsonl")]
 
 
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Raise :class:`StateDirectoryError` where something of the journals is there and can't be read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StateDirectoryError(f"{path} can't be read ({error.strerror}); see the key state_directory") from None
+
+
 def _ended(path: str) -> bool:
-    with open(path, "rb") as file:
+    with _readable(path), open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - _TAIL))
         lines = file.read().splitlines()
     return bool(lines) and lines[-1].startswith(b'{"event": "end"')

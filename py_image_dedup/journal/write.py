@@ -86,7 +86,7 @@ class Journal:
         if written != len(line):
             raise StateDirectoryError(f"the journal {self.path} can't be written: the disk is full")
         if event == "intent":
-            self._open.add(facts["id"])
+            self._open.add(facts.get("id", ""))
         else:
             self._open.discard(facts.get("id", ""))
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
-from py_image_dedup import files
+from py_image_dedup import files, walking
 from py_image_dedup.analysis import Limits, LocalAnalyser, MemoryBudget
 from py_image_dedup.events import Observer
 from py_image_dedup.helpers import Helpers
@@ -126,8 +126,8 @@ class _Building:
         """List the files of every folder, in order of path; one in several of them belongs to the innermost."""
         roots = [place.real for place in self._places if place.is_folder]
         files.check_roots(roots)
-        select = files.Selector(extensions=None, recursive=recursive)
-        found: dict[str, Seen | Skipped] = {one.path: one for one in files.walk(roots, select=select)}
+        select = walking.Selector(extensions=None, recursive=recursive)
+        found: dict[str, Seen | Skipped] = {one.path: one for one in walking.walk(roots, select=select)}
         for place in self._places:
             if place.is_folder:
                 inside = [path for path in found if files.is_below(path, [place.real])]

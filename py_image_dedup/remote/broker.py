@@ -211,7 +211,7 @@ class Ended:
     violently: bool = False
 
 
-_VIOLENT: Final = {"WorkerLostError", "TimeLimitExceeded", "SoftTimeLimitExceeded", "Terminated"}
+_VIOLENT: Final = {"WorkerLostError", "TimeLimitExceeded", "Terminated"}
 
 
 def _ended(*, exc_type: str, exc_message: object, **_: object) -> Ended:

@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 def make_worker(settings: Settings) -> Celery:
     """Return the Celery application with its one task."""
     addresses = addresses_of(settings.remote)
-    seconds = round(settings.remote.time_limit.total_seconds())
+    seconds = max(1, round(settings.remote.time_limit.total_seconds()))  # for Celery 0 is no limit
     app = make_app(addresses)
     app.conf.update(
-        task_time_limit=seconds,
-        task_soft_time_limit=max(1, seconds - 5),
+        task_time_limit=seconds,  # and no soft one: its exception would come out of a decoder like any of its own
         worker_max_memory_per_child=settings.remote.memory_limit // 1024,  # Celery counts kilobytes
     )
     largest, most_pixels = settings.analysis.max_file_size, settings.analysis.max_megapixels * 1_000_000

@@ -161,6 +161,8 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
         ((application,),) = connection.execute("PRAGMA application_id").fetchall()
         ((version,),) = connection.execute("PRAGMA user_version").fetchall()
         ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.OperationalError as error:  # a disk that fails, not what is in the file
+        raise StoreUnavailable(f"the database {path} failed: {error}") from error
     except sqlite3.DatabaseError as error:
         raise StoreMismatch(f"{path} is not a database of py-image-dedup ({error}); {_REMEDY}") from None
     if tables == 0 and application == 0:

@@ -1,6 +1,6 @@
 """Workers that fail in ways that real pictures and real liars would make them: told by the environment, for tests.
 
-``POISON``: the SHA-256 of a content that kills the process.  ``SLOW``: seconds that every picture takes more.
+``POISON``: the SHA-256 of a content that kills the process.  ``SLOW``: seconds that decoding takes more.
 ``LIE``: tells something else.  ``ONCE``: a file; the first picture creates it and kills its process.  ``LOG``: a file
 that gets a line for every picture.
 """
@@ -13,13 +13,16 @@ import signal
 import time
 from typing import Any, BinaryIO
 
+from PIL.Image import Image
+
+from py_image_dedup import images
 from py_image_dedup.analysis import Decoder
 from py_image_dedup.config import load_settings
 from py_image_dedup.model import Content
 from py_image_dedup.remote import message
 from py_image_dedup.remote.worker import make_worker
 
-_describe, _answer = Decoder.describe, message.answer
+_describe, _decode, _answer = Decoder.describe, images._decode, message.answer
 
 
 def describe(self: Decoder, content: str, source: BinaryIO) -> Content:
@@ -33,8 +36,13 @@ def describe(self: Decoder, content: str, source: BinaryIO) -> Content:
     if log := os.environ.get("LOG"):
         with open(log, "a", encoding="ascii") as file:
             file.write(f"{content}\n")
-    time.sleep(float(os.environ.get("SLOW", "0")))
     return _describe(self, content, source)
+
+
+def decode(image: Image) -> images.Picture:
+    """Decode, after a while."""
+    time.sleep(float(os.environ.get("SLOW", "0")))
+    return _decode(image)
 
 
 def answer(content: Content) -> dict[str, Any]:
@@ -43,5 +51,6 @@ def answer(content: Content) -> dict[str, Any]:
 
 
 Decoder.describe = describe  # type: ignore[method-assign]
+images._decode = decode
 message.answer = answer
 app = make_worker(load_settings().settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +12,10 @@ import pytest
 from command import Command
 from daemons import Daemon
 from workers import RedisServer, Worker, addresses, running
+
+from py_image_dedup.daemon.health import Health
+from py_image_dedup.daemon.web import ask
+from py_image_dedup.errors import NotRunning
 
 pytestmark = pytest.mark.redis
 
@@ -85,3 +91,28 @@ def test_status_of_nobody(tmp_path: Path) -> None:
     done = Command(tmp_path / "home").run("agent", "status", PY_IMAGE_DEDUP_STATS_PORT="1")
     assert done.code == 4
     assert "nothing answers on 127.0.0.1 port 1" in done.err
+
+
+@pytest.mark.parametrize("words", [b"HTTP/1.0 404 Not Found\r\n\r\n<html>", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_status_of_another_program(words: bytes) -> None:
+    """What has the port may be anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(words)
+
+        greeter = threading.Thread(target=greet)
+        greeter.start()
+        with pytest.raises(NotRunning, match=r"is another program; see stats\.host and stats\.port"):
+            ask("127.0.0.1", server.getsockname()[1])
+        greeter.join()
+
+
+def test_status_tells_names_as_they_are() -> None:
+    """Only the first letter becomes a capital."""
+    health = Health()
+    health.obstacle = "the folder /data/Pictures is not there"
+    assert health.words().startswith("The folder /data/Pictures is not there\n")

@@ -117,3 +117,12 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
     """A folder's name is no file's."""
     with pytest.raises(StoreUnavailable, match="failed: unable to open database file"):
         Database.open(str(tmp_path))
+
+
+def test_a_disk_that_fails_is_not_told_as_another_file(tmp_path: Path) -> None:
+    """Nobody is to name another database because this one can't be read for a while."""
+    file = tmp_path / "signatures.sqlite"
+    Database.open(str(file)).close()
+    (tmp_path / "signatures.sqlite-wal").mkdir()
+    with pytest.raises(StoreUnavailable, match=re.escape(f"the database {file} failed: ")):
+        Database.open(str(file))

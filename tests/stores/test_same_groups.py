@@ -16,7 +16,6 @@ import pytest
 from py_image_dedup.analysis import Limits, LocalAnalyser
 from py_image_dedup.config import Override, Settings, load_settings
 from py_image_dedup.events import Observer, Tally
-from py_image_dedup.files import Selector, walk
 from py_image_dedup.looks import LastLook
 from py_image_dedup.model import Look, Record, Seen, Skipped
 from py_image_dedup.pipeline import Pipeline
@@ -24,6 +23,7 @@ from py_image_dedup.planfile import as_data
 from py_image_dedup.stores.elastic import ElasticStore
 from py_image_dedup.stores.interface import Store
 from py_image_dedup.stores.sqlite import SqliteStore
+from py_image_dedup.walking import Selector, walk
 
 REAL_PHOTOS = Path(
     os.environ.get("REAL_PHOTOS", Path(__file__).parent.parent.parent.parent / "shared" / "data" / "dev")
