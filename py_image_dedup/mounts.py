@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final, Self
 
 _TABLE: Final = "/proc/self/mountinfo"
+_PLANNED: Final = "/etc/fstab"
 _REMOTE: Final = frozenset(
     (
         "9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fuse", "gfs2", "glusterfs", "gpfs", "lustre",
@@ -47,12 +48,30 @@ class Mounts:
         _, (_, _, kind) = self._above(path)
         return kind in _REMOTE or kind.startswith("fuse.")
 
+    def absent(self, path: str) -> str:
+        """Return the mount point at or above a real path on which a disk belongs and is not; "" if there is none."""
+        planned = _planned() if self._mounted else frozenset()
+        point = path
+        while point not in planned and point not in self._mounted and point != os.path.dirname(point):
+            point = os.path.dirname(point)
+        return "" if point in self._mounted or point not in planned else point
+
     def _above(self, path: str) -> tuple[str, tuple[str, str, str]]:
         """Return the mount point above a path, and what is mounted there."""
         point = path
         while point not in self._mounted and point != os.path.dirname(point):
             point = os.path.dirname(point)
         return point, self._mounted.get(point, ("", "/", ""))
+
+
+def _planned() -> frozenset[str]:
+    """Return the mount points that the machine's own table names, mounted or not."""
+    try:
+        with open(_PLANNED, encoding="utf-8", errors="surrogateescape") as table:
+            entries = [line.split() for line in table if not line.lstrip().startswith("#")]
+    except OSError:
+        return frozenset()
+    return frozenset(os.path.realpath(_plain(entry[1])) for entry in entries if entry[1:] and entry[1].startswith("/"))
 
 
 def _plain(text: str) -> str:

@@ -19,7 +19,7 @@ from disks import BY, Disk, contents, sha256, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from py_image_dedup import files
+from py_image_dedup import files, mounts
 from py_image_dedup.actions import Outcome, Result, relocation
 from py_image_dedup.errors import StateDirectoryError
 from py_image_dedup.events import Observer, Tally
@@ -371,7 +371,7 @@ IN_A_MOUNT_NAMESPACE = ("unshare", "--mount", "--map-root-user")
 MOUNTED = """
 import os, subprocess, sys
 sys.path.insert(0, sys.argv[1])
-from disks import Action, Disk, files
+from disks import Action, Disk, Journal, files
 from py_image_dedup.actions import Result
 
 def mount(*arguments):
@@ -397,6 +397,15 @@ elif story == "twice":
         assert outcome.result is Result.FAILED and outcome.detail.startswith("the keeper went with it"), outcome
         assert os.listdir(disk.photos + "/one") == ["a.png"] and not os.listdir(disk.target)
         assert open(disk.photos + "/one/a.png").read() == "one"
+elif story == "away":
+    mount("-t", "tmpfs", "tmpfs", disk.target)
+    journal = Journal.open(disk.state)
+    acts = disk.acting(disk.plan(), journal)
+    assert next(acts).result is Result.DONE
+    subprocess.run(["umount", disk.target], check=True)
+    (outcome,) = acts
+    assert outcome.result is Result.REFUSED and "on another disk than before" in outcome.detail, outcome
+    assert os.path.exists(outcome.act.file.path) and not os.listdir(disk.target)
 elif story == "full":
     mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", disk.target)
     large, small = disk.execute(disk.plan())
@@ -412,7 +421,7 @@ elif story == "read-only":
 """
 
 
-@pytest.mark.parametrize("story", ["bound", "twice", "full", "read-only"])
+@pytest.mark.parametrize("story", ["bound", "twice", "away", "full", "read-only"])
 def test_mounted_folders(disk: Disk, story: str) -> None:
     """Mounts keep their promises: a protected folder bound elsewhere, files seen twice, a full or read-only target.
 
@@ -564,6 +573,25 @@ def test_a_target_on_a_disk_that_is_gone_refuses(disk: Disk) -> None:
     assert "is a disk not mounted?" in refusal(away.execute(away.plan()))
     assert os.path.exists(copy)
     assert not os.path.exists(f"{disk.base}/stick")
+
+
+def test_a_target_on_an_empty_mount_point_refuses(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mount: Callable[..., Path]
+) -> None:
+    """A disk that belongs there would cover what is moved below its mount point; once it is there, files move."""
+    disk.write("a.png")
+    copy = disk.write("b.png", mtime=2)
+    stick = tmp_path / "a stick"
+    stick.mkdir()
+    table = tmp_path / "fstab"
+    table.write_text(f"# disks\n\nUUID=0 none swap sw 0 0\nUUID=1 {tmp_path}/a\\040stick ext4 nofail 0 2\n")
+    monkeypatch.setattr(mounts, "_PLANNED", str(table))
+    away = replace(disk, elsewhere=f"{stick}/target")
+    assert f"the target is on {stick}, where no disk is mounted" in refusal(away.execute(away.plan()))
+    assert os.path.exists(copy)
+    mount("-t", "tmpfs", "tmpfs", on=stick)
+    away.outcomes.clear()
+    assert [outcome.result for outcome in away.execute(away.plan())] == [Result.DONE]
 
 
 def test_a_link_inside_the_target_is_not_followed(disk: Disk) -> None:

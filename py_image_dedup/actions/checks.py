@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from py_image_dedup import companions, files
 from py_image_dedup.errors import ActionRefused
+from py_image_dedup.mounts import Mounts
 from py_image_dedup.plan import Action, Companion, Plan, PlannedAct, PlannedFile, PlannedGroup
 
 CheckPath = Callable[[str], bool]
@@ -29,6 +30,7 @@ class Checks:
     def __init__(self, plan: Plan, *, protected: CheckPath, decodable: CheckPath) -> None:
         self._roots = plan.roots
         self._target = plan.target
+        self._disk: int | None = None
         self._protected = protected
         self._decodable = decodable
         self._decoded: dict[tuple[str, str], bool] = {}
@@ -98,6 +100,21 @@ class Checks:
             raise ActionRefused(f"there is no folder {above} to make the target in: is a disk not mounted?")
         if files.leads_elsewhere(folder):
             raise ActionRefused("a folder of the target became a symbolic link")
+        self._check_disk(self._target)
+
+    def _check_disk(self, target: str) -> None:
+        """Refuse a target on the wrong disk: what is moved below an empty mount point is covered by the next mount."""
+        missing = files.missing_folders(target)
+        disk = os.stat(os.path.dirname(missing[0]) if missing else target).st_dev
+        if self._disk is None:
+            if point := Mounts.read().absent(os.path.realpath(target)):
+                raise ActionRefused(
+                    f"the target is on {files.printable(point)}, where no disk is mounted though /etc/fstab names one: "
+                    "mount it, or name another target"
+                )
+            self._disk = disk
+        elif disk != self._disk:
+            raise ActionRefused("the target is on another disk than before: was one unmounted, or mounted over it?")
 
     def _check_decodable(self, keeper: PlannedFile) -> None:
         key = keeper.path, keeper.content
