@@ -33,7 +33,7 @@ import pages
 
 from py_image_dedup import verification
 from py_image_dedup.signature import distances, goldberg
-from py_image_dedup.verification import Look
+from py_image_dedup.verification import Comparison
 
 PLAIN = (
     *("exact-copy", "metadata-only", "resized", "recompressed", "messenger", "format-converted", "grayscale"),
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     sort: str
     half: int
     duplicate: bool
-    look: Look
+    look: Comparison
     names: str
 
 

@@ -86,7 +86,7 @@ Connected = list[Candidate]
 Kept = list[tuple[Candidate, list[Member]]]
 
 
-class Run(Protocol):
+class Mapper(Protocol):
     """Applies a function to many things that do not depend on each other, in order: ``map``, or that of a pool."""
 
     def __call__(self, function: Callable[[A], B], things: Iterable[A], /) -> Iterable[B]:
@@ -99,7 +99,7 @@ def group(
     *,
     by: Grouping,
     same: Same = lambda _a, _b, _turn: True,
-    run: Run = map,
+    run: Mapper = map,
 ) -> list[Group]:
     """Form groups of the candidates, sorted by the path of their keepers.
 
@@ -135,7 +135,7 @@ class _OneSide:
             self._foreign[a] += self._holders.get(b, ())[:1]
             self._foreign[b] += self._holders.get(a, ())[:1]
 
-    def groups(self, run: Run) -> Iterator[Group]:
+    def groups(self, run: Mapper) -> Iterator[Group]:
         """Yield the groups of this side, in no particular order."""
         sets = list(self._connected())
         kept = [one for some in run(self._keepers, (few for few in sets if len(few) < _LARGE)) for one in some]
@@ -147,7 +147,7 @@ class _OneSide:
             if members := (*duplicates, *similar.get(keeper.file.path, ())):
                 yield Group(keeper, members)
 
-    def _keepers(self, connected: Connected, run: Run = map) -> Kept:
+    def _keepers(self, connected: Connected, run: Mapper = map) -> Kept:
         """Split connected files into keepers and the duplicates of each."""
         kept: Kept = []
         left = sorted(connected, key=self._key)
@@ -161,7 +161,7 @@ class _OneSide:
             left = [other for other in others if other.file.path not in taken]
         return self._nearest(kept, run) if len(kept) > 1 else kept
 
-    def _nearest(self, kept: Kept, run: Run) -> Kept:
+    def _nearest(self, kept: Kept, run: Mapper) -> Kept:
         """Put each duplicate below the nearest keeper that is before it, the better one of two that are as near."""
         keepers: defaultdict[str, list[Candidate]] = defaultdict(list)
         members: dict[str, list[Member]] = {}
@@ -309,7 +309,7 @@ class _OneSide:
         return round(total / others, 12) if others else 0.0  # no noise of the sum's order may decide a tie
 
 
-def _in_pieces(function: Callable[[A], B], things: Sequence[A], run: Run) -> list[B]:
+def _in_pieces(function: Callable[[A], B], things: Sequence[A], run: Mapper) -> list[B]:
     """Apply a function to all things, a piece of them at a time."""
     size = max(_LEAST_PIECE, -(-len(things) // _MOST_PIECES))
     pieces = [things[start : start + size] for start in range(0, len(things), size)]

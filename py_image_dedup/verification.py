@@ -71,7 +71,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Comparison:
     """What comparing two pictures showed.
 
     ``structure``: agreement of the worst block of 24 pixels, -1..1, 1 for equal pictures.
@@ -95,7 +95,7 @@ class Look:
         return self.text >= SOME_TEXT
 
 
-def compare(a: View, b: View, *, text: float = 0.0) -> Look:
+def compare(a: View, b: View, *, text: float = 0.0) -> Comparison:
     """Compare two pictures as shown upright, both of one size.
 
     `text`: the share of text that is known from elsewhere (the look before, :func:`text_share` of the larger one): a
@@ -120,7 +120,7 @@ def compare(a: View, b: View, *, text: float = 0.0) -> Look:
         detail = float(agreement.min(initial=1.0))
         if share >= MUCH_TEXT and max(a.luma.shape) >= _LEAST_PAGE:
             height = min(lettering.height(view.luma) for view in (a, b))
-    return Look(
+    return Comparison(
         structure=float(_agreement(large, _noise(large)).min()),
         colour=max(0.0 if any(grey) else _colour(*means), _tone(large)),
         text=share,
@@ -149,7 +149,7 @@ def text_share(picture: View) -> float:
     return lettering.find(picture.luma, side=FIRST_SIDE).share
 
 
-def is_duplicate(look: Look, *, full: bool) -> bool:
+def is_duplicate(look: Comparison, *, full: bool) -> bool:
     """Tell whether the two are the same picture.
 
     `full`: they were compared at the smaller one's own size, or at ``PAGE_SIDE``.  A page-like pair that was not is
@@ -160,13 +160,13 @@ def is_duplicate(look: Look, *, full: bool) -> bool:
     return look.structure >= LEAST_STRUCTURE and look.colour <= MOST_COLOUR
 
 
-def _least_detail(look: Look) -> float:
+def _least_detail(look: Comparison) -> float:
     if look.text < MUCH_TEXT:
         return LEAST_MIXED_DETAIL
     return LEAST_DETAIL[min(look.text_height, len(LEAST_DETAIL) - 1)]
 
 
-def is_open(look: Look, *, full: bool) -> bool:
+def is_open(look: Comparison, *, full: bool) -> bool:
     """Tell whether a page-like pair must be compared at full size before it is decided."""
     return look.page and not full and look.structure >= LEAST_STRUCTURE / 2 and look.colour <= 2 * MOST_COLOUR
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 from py_image_dedup.model import CELL, View
-from py_image_dedup.verification import FIRST_SIDE, PAGE_SIDE, Look, compare, is_duplicate, is_open, text_share
+from py_image_dedup.verification import FIRST_SIDE, PAGE_SIDE, Comparison, compare, is_duplicate, is_open, text_share
 
 Colour = tuple[int, int, int]
 
@@ -403,7 +403,7 @@ def together(a: Image.Image, b: Image.Image, side: int) -> tuple[View, View, boo
     return x, y, share == 1.0
 
 
-def settle(a: Image.Image, b: Image.Image) -> tuple[bool, Look]:
+def settle(a: Image.Image, b: Image.Image) -> tuple[bool, Comparison]:
     """Compare two upright RGB pictures as the program does: the verdict, and the look it rests on."""
     x, y, own = together(a, b, FIRST_SIDE)
     text, big = 0.0, max((a, b), key=lambda image: image.width * image.height)

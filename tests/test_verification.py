@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from py_image_dedup import verification
 from py_image_dedup.model import View
-from py_image_dedup.verification import FIRST_SIDE, Look, compare, is_duplicate, is_open, text_share
+from py_image_dedup.verification import FIRST_SIDE, Comparison, compare, is_duplicate, is_open, text_share
 
 
 def scene(seed: int, width: int = 640, height: int = 480) -> Image.Image:
@@ -278,10 +278,10 @@ def test_what_cannot_be_compared_is_refused(a: View, b: View) -> None:
 
 def test_the_verdict_follows_from_the_look_alone() -> None:
     """A stored look gives the verdict again, without the pictures."""
-    good = Look(structure=0.9, colour=1.0, text=0.0, grey=(False, False))
+    good = Comparison(structure=0.9, colour=1.0, text=0.0, grey=(False, False))
     assert is_duplicate(good, full=False)
-    page = Look(structure=0.99, colour=1.0, text=1.0, grey=(True, True), detail=0.9, text_height=8)
+    page = Comparison(structure=0.99, colour=1.0, text=1.0, grey=(True, True), detail=0.9, text_height=8)
     assert is_duplicate(page, full=True)
     assert not is_duplicate(page, full=False)
-    assert not is_duplicate(Look(0.99, 1.0, 1.0, (True, True), detail=0.9, text_height=5), full=True)
-    assert not is_duplicate(Look(0.99, 13.0, 0.0, (False, False)), full=True)
+    assert not is_duplicate(Comparison(0.99, 1.0, 1.0, (True, True), detail=0.9, text_height=5), full=True)
+    assert not is_duplicate(Comparison(0.99, 13.0, 0.0, (False, False)), full=True)
