@@ -146,14 +146,15 @@ class FolderSet:
         return bool(self._identities) and self._is_inside(os.path.dirname(path))
 
     def _is_inside(self, folder: str) -> bool:
-        if folder not in self._seen:
-            parent = os.path.dirname(folder)
-            self._seen[folder] = (
-                identity(folder) in self._identities
-                or (parent != folder and self._is_inside(parent))
-                or self._is_mounted_from_inside(folder)
-            )
-        return self._seen[folder]
+        above = [folder]
+        while above[-1] not in self._seen and above[-1] != os.path.dirname(above[-1]):
+            above.append(os.path.dirname(above[-1]))
+        inside = False
+        for one in reversed(above):
+            if one not in self._seen:
+                self._seen[one] = inside or identity(one) in self._identities or self._is_mounted_from_inside(one)
+            inside = self._seen[one]
+        return inside
 
     def _is_mounted_from_inside(self, folder: str) -> bool:
         """Tell whether a folder is, by another mount of the same disk, one below those of the set."""

@@ -8,6 +8,7 @@ each other.  What a look showed is remembered by the pair of contents, so each c
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -172,9 +173,14 @@ class LastLook:
         try:
             with files.open_regular(path) as file:
                 view = images.view(file, width=width, height=height, max_pixels=self._max_pixels, reserve=self._reserve)
+                facts = os.fstat(file.fileno())
         except (OSError, PictureError) as error:
             self.unreadable[path] = Skipped(path, f"can't be read again: {error}", Cause.UNREADABLE)
             return None
+        recorded = shown.candidate.file
+        if (facts.st_size, files.storable(facts.st_mtime_ns)) != (recorded.size, recorded.mtime_ns):
+            self.unreadable[path] = Skipped(path, "changed since it was analysed", Cause.CHANGED)
+            return None  # what was seen would be remembered as that of the bytes that are recorded
         return View(*(images.turned(layer, turn) for layer in view))
 
 

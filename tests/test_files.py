@@ -485,6 +485,14 @@ def test_folder_set_by_name_and_alias(tmp_path: Path) -> None:
     assert not files.FolderSet([]).holds(str(tmp_path / "keep/a.jpg"))
 
 
+def test_folder_set_of_deep_folders(tmp_path: Path) -> None:
+    """Deeper than Python calls itself."""
+    (tmp_path / "in").mkdir()
+    protected = files.FolderSet([str(tmp_path / "in")])
+    assert protected.holds(f"{tmp_path}/in{'/d' * 1500}/a.jpg")
+    assert not protected.holds(f"{tmp_path}/out{'/d' * 1500}/a.jpg")
+
+
 def test_folder_set_under_a_second_mount(tmp_path: Path, mount: Callable[..., Path]) -> None:
     """A bind mount of a protected folder is that folder."""
     write(tmp_path / "keep/deep/a.jpg")

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 from privileges import unprivileged
 
-from py_image_dedup.errors import ConfigError, StateDirectoryError
+from py_image_dedup.errors import ConfigError, StateDirectoryError, StoreUnavailable
 from py_image_dedup.journal import Journal, acting, runs, write
+from py_image_dedup.stores.database import Database
 
 
 @pytest.fixture
@@ -188,6 +189,22 @@ def test_journals_that_can_not_be_read_are_named(tmp_path: Path, open_folder: Pa
     (open_folder / "runs").mkdir(mode=0)
     with unprivileged(), pytest.raises(StateDirectoryError, match=r"runs can't be read \(Permission denied\)"):
         runs(str(open_folder))
+
+
+def test_a_full_disk_under_the_lock_names_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even who has the lock can be written."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StateDirectoryError, match=r"No space left.*state_directory"), acting(str(tmp_path)):
+        pass
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        Database.open(str(tmp_path / "signatures.sqlite"))
+    monkeypatch.undo()
+    with acting(str(tmp_path)):
+        Database.open(str(tmp_path / "signatures.sqlite")).close()
 
 
 def test_full_disk_is_an_error() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import combinations
@@ -18,7 +20,7 @@ from PIL import Image, ImageDraw
 from py_image_dedup import images, registration
 from py_image_dedup.files import look, sha256
 from py_image_dedup.looks import LastLook, in_register
-from py_image_dedup.model import Candidate, Content, Facts, File, Match, Record, Turn, View
+from py_image_dedup.model import Candidate, Cause, Content, Facts, File, Match, Record, Turn, View
 from py_image_dedup.stores.sqlite import SqliteStore
 
 
@@ -215,6 +217,23 @@ def test_a_file_that_can_not_be_read_is_nobodys_copy(store: SqliteStore, tmp_pat
     again.recall([match(a, b)])
     assert not again.same(a, b)
     assert list(again.unreadable) == [b.file.path]
+
+
+def test_another_file_in_the_place_of_one_is_not_taken_for_it(store: SqliteStore, tmp_path: Path) -> None:
+    """What was there for a moment says nothing of the bytes that are recorded, and nothing is remembered."""
+    a, b = (save(tmp_path / f"{seed}.jpg", pictures.photo(seed, (640, 480))) for seed in (4, 5))
+    as_it_was = tmp_path / "as it was"
+    shutil.copy2(b.file.path, as_it_was)
+    pictures.photo(4, (640, 480)).save(b.file.path, quality=70)
+    look = new_look(store)
+    assert not look.same(a, b)
+    assert look.unreadable[b.file.path].cause is Cause.CHANGED
+    look.save()
+    os.replace(as_it_was, b.file.path)
+    again = new_look(store)
+    again.recall([match(a, b)])
+    assert not again.same(a, b)
+    assert (again.taken, again.unreadable) == (1, {})
 
 
 def test_another_picture_within_the_distance_is_only_similar(tmp_path: Path) -> None:

@@ -197,6 +197,31 @@ def test_an_act_that_is_left_half_done_is_settled_later(disk: Disk, monkeypatch:
     assert list(journal.unsettled(disk.state)) == []
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [b"\0" * 40, b"[]", b'{"event": "intent"}', b'{"event": "intent", "id": "1.1", "path": "x", "steps": 7}'],
+    ids=["zeros", "no object", "no id", "no steps"],
+)
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_a_journal_has_lost_is_told_and_stays_open(disk: Disk, damage: bytes, *, ended: bool) -> None:
+    """A block of it can't be read any more: what is known comes back, the rest is named with the place to look at."""
+    disk.write("a.png")
+    copies = [disk.write(f"{name}.png", mtime=2) for name in "bcd"]
+    outcomes = disk.run(disk.plan())
+    path = Path(last(disk).path)
+    lines = path.read_bytes().splitlines()
+    lines[1] = damage
+    path.write_bytes(b"\n".join(lines if ended else lines[:-1]) + b"\n")
+    (path.parent / "29990101T000000.jsonl").symlink_to("nowhere")
+
+    assert list(settle(disk.state)) == []
+    assert undo(disk) == [f"the journal has lost what was done to it; look at {outcomes[0].detail}"]
+
+    assert [os.path.exists(copy) for copy in copies] == [False, True, True]
+    assert os.path.exists(outcomes[0].detail)
+    assert len(undo(disk)) == 1
+
+
 def test_runs_are_taken_back_from_the_last_to_the_first(disk: Disk) -> None:
     """Undo takes the last run that was not taken back, also through many runs."""
     before = []

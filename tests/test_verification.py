@@ -10,7 +10,7 @@ import pages
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 from py_image_dedup import verification
 from py_image_dedup.model import View
@@ -285,3 +285,54 @@ def test_the_verdict_follows_from_the_look_alone() -> None:
     assert not is_duplicate(page, full=False)
     assert not is_duplicate(Comparison(0.99, 1.0, 1.0, (True, True), detail=0.9, text_height=5), full=True)
     assert not is_duplicate(Comparison(0.99, 13.0, 0.0, (False, False)), full=True)
+
+
+def flattest(image: Image.Image, side: int) -> tuple[int, int]:
+    """Return the upper left corner of the square in which least happens."""
+    grey = np.asarray(image.convert("L"), float)
+    height, width = grey.shape
+    corners = ((x, y) for y in range(0, height - side, side // 2) for x in range(0, width - side, side // 2))
+    return min(corners, key=lambda corner: grey[corner[1] : corner[1] + side, corner[0] : corner[0] + side].std())
+
+
+@pytest.mark.parametrize("what", ["words", "small words", "a line", "a dot"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_is_added_on_flat_ground_is_seen(what: str, seed: int) -> None:
+    """In a sky there is nothing that could disagree with a bird, a meteor or a name: that it is flat must do."""
+    image = Image.fromarray(np.asarray(scene(seed)) // 2 + 64)
+    x, y = flattest(image, side := min(image.size) // 5)
+    image.paste(image.crop((x, y, x + side, y + side)).resize((1, 1)).resize((side, side)), (x, y))
+    other = image.copy()
+    draw = ImageDraw.Draw(other)
+    match what:
+        case "words" | "small words":
+            size = side / 4 if what == "words" else side / 8
+            draw.text((x + 2, y + side // 3), "GATE 7", font=ImageFont.load_default(size), fill=(40, 40, 40))
+        case "a line":
+            draw.line((x + side * 0.1, y + side * 0.2, x + side * 0.9, y + side * 0.7), fill="black", width=2)
+        case "a dot":
+            middle, radius = (x + side // 2, y + side // 2), max(3, side // 25)
+            draw.circle(middle, radius, fill="black")
+
+    assert not pages.settle(image, other)[0]
+    assert not pages.settle(other, pages.through(image, "JPEG", quality=85))[0]
+    assert pages.settle(other, pages.through(other, "JPEG", quality=85))[0]
+
+
+@pytest.mark.parametrize("ink", ["black", (130, 130, 130), (30, 50, 170)])
+def test_a_note_in_the_gap_of_a_page_is_seen(ink: str | tuple[int, int, int]) -> None:
+    """Who signed what: nothing, or something else, stood there before."""
+    page = Image.new("RGB", (1240, 1754), "white")
+    draw = ImageDraw.Draw(page)
+    text = "the parties agree that what is written here holds"
+    for line in range(60):
+        if not 26 <= line < 34:
+            draw.text((90, 80 + 26 * line), f"{line} {text} {line * 7919}", font=ImageFont.load_default(22), fill=0)
+    no, yes = page.copy(), page.copy()
+    ImageDraw.Draw(no).text((200, 845), "I do not agree. J. Doe", font=ImageFont.load_default(28), fill=ink)
+    ImageDraw.Draw(yes).text((200, 845), "Agreed and paid. M. Roe", font=ImageFont.load_default(28), fill=ink)
+
+    for one, other in ((page, no), (page, yes), (no, yes)):
+        assert not pages.settle(one, other)[0]
+        assert not pages.settle(one, pages.through(other, "JPEG", quality=85))[0]
+    assert pages.settle(no, pages.through(no, "JPEG", quality=85))[0]

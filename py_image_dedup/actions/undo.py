@@ -16,6 +16,8 @@ from py_image_dedup.errors import ActionRefused
 from py_image_dedup.journal import UNDO, Journal, RecordedAct, Run, State, unsettled
 from py_image_dedup.plan import Action
 
+_PROBLEMS: Final = (OSError, ActionRefused, OverflowError, TypeError, ValueError)
+"""Of disks; and of journals that disks have damaged."""
 _CUT_OFF: Final = "it was cut off, and is taken back"
 
 
@@ -108,7 +110,7 @@ def _settled(act: RecordedAct, journal: Journal) -> Undone:
         _take_back(act, cut_off=True)
     except Gone as error:
         journal.write("done", {**about, "detail": str(error), "folders": times_of(touched)})
-    except (OSError, ActionRefused) as error:
+    except _PROBLEMS as error:
         return Undone(act, Result.REFUSED, f"it was cut off, and {reason_of(error)}")
     else:
         journal.write("failed", {**about, "reason": _CUT_OFF, "folders": times_of(touched)})
@@ -122,7 +124,7 @@ def _undone(act: RecordedAct, journal: Journal, cut_off: Mapping[str, int] | Non
     journal.write("intent", {**about, "action": act.action, "steps": [], "folders": times})
     try:
         _take_back(act, cut_off=cut_off is not None)
-    except (OSError, ActionRefused) as error:
+    except _PROBLEMS as error:
         journal.write("failed", {**about, "reason": reason_of(error)})
         return Undone(act, Result.REFUSED, reason_of(error))
     _restore_times(times)
@@ -135,6 +137,9 @@ def _take_back(act: RecordedAct, *, cut_off: bool) -> None:
 
     A companion of a picture that came back may be deleted already: it was only deleted because the keeper has its like.
     """
+    if not act.steps:
+        where = f"; look at {files.printable(act.detail)}" if act.detail else ""
+        raise ActionRefused(f"the journal has lost what was done to it{where}")
     problems: list[Exception] = []
     for step in reversed(act.steps):
         try:
@@ -142,7 +147,7 @@ def _take_back(act: RecordedAct, *, cut_off: bool) -> None:
         except Gone as error:
             if step.path == act.path:
                 problems = [error]
-        except (OSError, ActionRefused) as error:
+        except _PROBLEMS as error:
             problems.append(error)
     unmake(act.made)
     if len(problems) == 1:

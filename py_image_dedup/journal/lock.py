@@ -33,8 +33,11 @@ def acting(state_directory: str) -> Iterator[None]:
         except OSError as error:  # a file system without locks
             raise unusable(state_directory, error) from None
         now = dt.datetime.now().astimezone()
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()}, since {now:%Y-%m-%d %H:%M:%S}\n".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()}, since {now:%Y-%m-%d %H:%M:%S}\n".encode(), 0)
+        except OSError as error:  # a full disk
+            raise unusable(state_directory, error) from None
         yield
     finally:
         os.close(descriptor)

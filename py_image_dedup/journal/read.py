@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -110,16 +110,17 @@ def unsettled(state_directory: str) -> Iterator[Run]:
 
 
 def read(path: str) -> Run:
-    """Read a journal of any version; a line that a power cut tore is left out, since no act followed it."""
+    """Read a journal of any version; lines that a power cut tore, or a disk lost, are left out.
+
+    After a torn line no act followed.  An act of which the first line is lost has no steps.
+    """
     run = Run(path, os.path.basename(path).removesuffix(".jsonl"))
     with _readable(path), open(path, "rb") as file:
         for number, text in enumerate(file):
-            try:
+            with suppress(AttributeError, KeyError, TypeError, ValueError):
                 line = json.loads(text)
-            except ValueError:
-                continue
-            run.started = run.started or str(line.get("time", ""))
-            _take(run, number, line)
+                run.started = run.started or str(line.get("time", ""))
+                _take(run, number, line)
     return run
 
 
@@ -176,7 +177,8 @@ def _journals(state_directory: str) -> list[str]:
             names = os.listdir(folder)
     except FileNotFoundError:
         return []
-    return [os.path.join(folder, name) for name in sorted(names) if name.endswith(".jsonl")]
+    paths = [os.path.join(folder, name) for name in sorted(names) if name.endswith(".jsonl")]
+    return [path for path in paths if os.path.exists(path)]  # and no link that leads nowhere
 
 
 @contextmanager

@@ -126,8 +126,12 @@ def _take(path: str) -> int:
         raise StoreUnavailable(
             f"the database {path} is in use by another run (process {holder}); wait for it to end"
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    try:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:  # a full disk
+        os.close(lock)
+        raise StoreUnavailable(f"the database {path} can't be opened: {error.strerror}") from None
     return lock
 
 
