@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -17,8 +18,12 @@ SIDECARS: Final = frozenset({".xmp", ".aae", ".json", ".pp3", ".dop", ".thm", ".
 RAW: Final = frozenset(RAW_EXTENSIONS)
 CLIPS: Final = frozenset({".mov", ".mp4"})
 """The moving half of a Live Photo."""
-_TAKEOUT: Final = ".supplemental-metadata.json"
-"""What Takeout appends, cut to any length that fits; its shortest form is ".json"."""
+_TAKEOUT: Final = ".supplemental-metadata"
+"""What Takeout puts before ".json", cut to any length that fits, also to none."""
+_NUMBERED: Final = re.compile(r"(?P<stem>.+)(?P<number>\(\d+\))")
+"""How Takeout calls the second file of a name: ``b(1)``."""
+_NUMBERED_SIDECAR: Final = re.compile(r"(?P<stem>[^.]+)\..+(?P<number>\(\d+\))\.json")
+"""And its sidecar, with the number behind the whole name: ``b.jpg(1).json``."""
 
 Neighbours = Callable[[str], Iterable[str]]
 """From the path of a picture to the names in its folder, all or those that may belong to it."""
@@ -32,6 +37,10 @@ def belongs(name: str, picture: str) -> bool:
     """
     name, picture = name.lower(), picture.lower()
     stem, extension = os.path.splitext(picture)
+    if (numbered := _NUMBERED.fullmatch(stem)) and name.startswith(numbered["stem"] + extension):
+        owner, _, last = name[len(numbered["stem"] + extension) :].rpartition(".")
+        rest = owner.removesuffix(numbered["number"])
+        return last == "json" and rest != owner and _TAKEOUT.startswith(rest)
     if name == picture or not name.startswith(stem):
         return False
     rest = name[len(stem) :]
@@ -145,7 +154,7 @@ class _Attaching:
         return Companion(path, seen.size, seen.mtime_ns, files.sha256(path), destination)
 
     def _neighbours(self, picture: str) -> Sequence[str]:
-        """Return the names that share what comes before the first dot, as every companion does; lists a folder once."""
+        """Return the names that share what comes before the first dot, as companions do; lists a folder once."""
         folder, name = os.path.split(picture)
         if folder not in self._listed:
             listed: dict[str, list[str]] = {}
@@ -172,7 +181,9 @@ def _hashes(picture: str, neighbours: Neighbours, sizes: Collection[int]) -> Ite
 
 
 def _stem(name: str) -> str:
-    return name.lower().lstrip(".").partition(".")[0]
+    name = name.lower().lstrip(".")
+    numbered = _NUMBERED_SIDECAR.fullmatch(name)
+    return numbered["stem"] + numbered["number"] if numbered else name.partition(".")[0]
 
 
 def _extension(path: str) -> str:

@@ -23,7 +23,7 @@ from PIL.ImageFile import ImageFile
 from py_image_dedup import modes, raw
 from py_image_dedup.errors import NotNow, PictureError, too_large
 from py_image_dedup.model import CELL, RAW, Facts, Turn, View
-from py_image_dedup.scans import count_scans
+from py_image_dedup.scans import count_scans, has_film
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -308,7 +308,7 @@ def _decode_cost(image: Image.Image, *, scans: int, side: int | None) -> int:
 
 def _decode(image: Image.Image) -> Picture:
     stored = image.size
-    frames = getattr(image, "n_frames", 1)
+    frames = _frames(image)
     # A JPEG at reduced scale: chroma costs little, and tells grey from colour.  Of a HEIC the thumbnail that it
     # carries, if that has its shape: an old one hides copies from the search, but no verdict is by it, see view().
     image.draft(_mode_of_colour(image), (CANONICAL_SIDE, CANONICAL_SIDE))
@@ -346,9 +346,14 @@ def _mode_of_colour(image: Image.Image) -> str:
 
 def _loaded(image: Image.Image) -> tuple[Facts, Turn]:
     """Load a picture whole; return its facts, and the turn that brings it upright."""
-    frames = getattr(image, "n_frames", 1)
+    frames = _frames(image)
     image.load()
     return _facts(image, image.size, frames)
+
+
+def _frames(image: Image.Image) -> int:
+    """Count frames or pages, and the film of a motion photo as one more."""
+    return getattr(image, "n_frames", 1) + has_film(image.info.get("xmp") or b"")
 
 
 def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Facts, Turn]:

@@ -1,4 +1,4 @@
-"""How many passes over all its pixels decoding a JPEG takes; pure."""
+"""What a file holds beside its picture, or more than once: passes over all pixels, a film; pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from py_image_dedup.errors import PictureError
 
 _MOST = 200  # a progressive JPEG has about 10; each scan costs a pass over all pixels
 _SEGMENT_OR_END = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")  # JPEG markers, restarts left out
+_FILM = re.compile(rb"(?:MotionPhoto|MicroVideo)(?:>|=[\"'])1")
+
+
+def has_film(xmp: bytes) -> bool:
+    """Tell whether the XMP of a picture says that a phone put a film behind it."""
+    return _FILM.search(xmp) is not None
 
 
 def count_scans(source: BinaryIO, *, all_in_one: bytes | None) -> int:

@@ -34,6 +34,11 @@ from py_image_dedup.plan import Action, Companion
         ("b.jpg.s.json", "b.jpg"),
         ("a.b.jpg.pp3", "a.b.jpg"),
         ("b.xmp", "b.cr2"),
+        ("b.jpg(1).json", "b(1).jpg"),
+        ("b.jpg.supplemental-metadata(2).json", "B(2).JPG"),
+        ("b.jpg.suppl(1).json", "b(1).jpg"),
+        ("b(1).jpg.json", "b(1).jpg"),
+        ("b(1).xmp", "b(1).jpg"),
     ],
 )
 def test_names_that_belong(name: str, picture: str) -> None:
@@ -54,6 +59,11 @@ def test_names_that_belong(name: str, picture: str) -> None:
         ("a.xmp", "a.b.jpg"),
         ("b.dng", "b.cr2"),
         ("b.mov", "b.cr2"),
+        ("b.jpg(1).json", "b.jpg"),
+        ("b.jpg(1).json", "b(2).jpg"),
+        ("b.jpg.json", "b(1).jpg"),
+        ("b.jpg(1).xmp", "b(1).jpg"),
+        ("b.xmp", "b(1).jpg"),
     ],
 )
 def test_names_that_do_not_belong(name: str, picture: str) -> None:
@@ -139,6 +149,18 @@ def test_a_companion_that_changed_keeps_the_picture(disk: Disk, change: str) -> 
     assert outcome.result is Result.REFUSED
     assert "b.xmp" in outcome.detail
     assert os.path.exists(f"{disk.photos}/b.png")
+
+
+def test_takeouts_sidecar_of_a_second_file_goes_with_it(disk: Disk) -> None:
+    """Its number stands elsewhere than in the name of the picture, and deleting asks for its like."""
+    disk.write("b.png")
+    disk.write("b.png.json", b"first")
+    copy = disk.write("b(1).png", mtime=2)
+    sidecar = disk.write("b.png(1).json", b"second", mtime=2)
+    assert list(disk.plan(Action.DELETE).acts()) == []
+    (outcome,) = disk.execute(disk.plan())
+    assert outcome.gone == (copy, sidecar)
+    assert os.path.exists(f"{disk.photos}/b.png.json")
 
 
 def test_a_companion_of_a_picture_that_stays_stays(disk: Disk) -> None:

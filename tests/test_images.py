@@ -519,6 +519,21 @@ def test_stereo_pictures_are_jpegs_of_two_frames() -> None:
     assert (facts.format, facts.frames) == ("JPEG", 2)
 
 
+@pytest.mark.parametrize(
+    ("xmp", "frames"),
+    [
+        (b'<x GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"/>', 2),
+        (b"<x><GCamera:MicroVideo>1</GCamera:MicroVideo></x>", 2),
+        (b'<x GCamera:MotionPhoto="0" GCamera:MotionPhotoVersion="1"/>', 1),
+        (b"<x/>", 1),
+    ],
+)
+def test_the_film_of_a_motion_photo_is_a_frame(xmp: bytes, frames: int) -> None:
+    """It goes with the file, so nothing but the same bytes is a copy of it."""
+    data = pictures.encode(pictures.photo(1), "JPEG", xmp=xmp)
+    assert read(data + b"a film").facts.frames == frames
+
+
 def test_many_frames_cost_no_decoding() -> None:
     """Of an animation of 2,000 frames only the first is decoded."""
     screen = Image.new("P", (2000, 2000))
