@@ -13,13 +13,19 @@ from py_image_dedup.config.names import RAW_EXTENSIONS
 from py_image_dedup.files import destination_below
 from py_image_dedup.plan import Action, Companion, Plan, PlannedAct, PlannedGroup
 
-SIDECARS: Final = frozenset({".xmp", ".aae", ".json", ".pp3", ".dop", ".thm", ".on1", ".exif"})
+SIDECARS: Final = frozenset({".xmp", ".aae", ".json", ".pp3", ".dop", ".thm", ".on1", ".exif", ".acr"})
 """What programs and phones write beside a picture: edits, ratings, places; Takeout's JSON."""
 RAW: Final = frozenset(RAW_EXTENSIONS)
-CLIPS: Final = frozenset({".mov", ".mp4"})
-"""The moving half of a Live Photo."""
+CLIPS: Final = frozenset({".mov", ".mp4", ".mp", ".wav"})
+"""The moving half of a Live Photo or a motion photo, and what was spoken to a picture."""
+_WITH_FILM: Final = re.compile(r"mvimg_.+|.+\.mp")
+"""The stem of a motion photo, whose film may be called just that: ``PXL_1.MP`` of ``PXL_1.MP.jpg``."""
+_BEFORE_EDIT: Final = re.compile(r"img_o(\d+)\.aae")
+"""What an iPhone calls the first of two edits: ``IMG_O1.AAE`` of ``IMG_1.HEIC``."""
 _TAKEOUT: Final = ".supplemental-metadata"
 """What Takeout puts before ".json", cut to any length that fits, also to none."""
+_MOST_OF_TAKEOUT: Final = 46
+"""Characters before ".json" at which Takeout cuts a name."""
 _NUMBERED: Final = re.compile(r"(?P<stem>.+)(?P<number>\(\d+\))")
 """How Takeout calls the second file of a name: ``b(1)``."""
 _NUMBERED_SIDECAR: Final = re.compile(r"(?P<stem>[^.]+)\..+(?P<number>\(\d+\))\.json")
@@ -37,6 +43,10 @@ def belongs(name: str, picture: str) -> bool:
     """
     name, picture = name.lower(), picture.lower()
     stem, extension = os.path.splitext(picture)
+    if name == _cut(picture) or (name == stem and _WITH_FILM.fullmatch(stem)):
+        return True
+    if edit := _BEFORE_EDIT.fullmatch(name):
+        return stem in {name.removesuffix(".aae"), f"img_{edit[1]}"}
     if (numbered := _NUMBERED.fullmatch(stem)) and name.startswith(numbered["stem"] + extension):
         owner, _, last = name[len(numbered["stem"] + extension) :].rpartition(".")
         rest = owner.removesuffix(numbered["number"])
@@ -50,6 +60,12 @@ def belongs(name: str, picture: str) -> bool:
     return (f".{last}" in SIDECARS and (owner == extension or owner in RAW or owner in CLIPS)) or (
         rest.startswith(extension + ".") and last == "json" and _TAKEOUT.startswith(owner.removeprefix(extension))
     )
+
+
+def _cut(picture: str) -> str:
+    """Return the name of Takeout's sidecar of a picture whose own name is too long for it."""
+    whole = picture + _TAKEOUT
+    return whole[:_MOST_OF_TAKEOUT] + ".json" if len(picture) > _MOST_OF_TAKEOUT else ""
 
 
 def by_stem(name: str, picture: str) -> bool:
@@ -183,7 +199,9 @@ def _hashes(picture: str, neighbours: Neighbours, sizes: Collection[int]) -> Ite
 def _stem(name: str) -> str:
     name = name.lower().lstrip(".")
     numbered = _NUMBERED_SIDECAR.fullmatch(name)
-    return numbered["stem"] + numbered["number"] if numbered else name.partition(".")[0]
+    if edit := _BEFORE_EDIT.fullmatch(name):
+        return f"img_{edit[1]}"
+    return (numbered["stem"] + numbered["number"] if numbered else name.partition(".")[0])[:_MOST_OF_TAKEOUT]
 
 
 def _extension(path: str) -> str:

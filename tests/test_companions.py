@@ -39,6 +39,17 @@ from py_image_dedup.plan import Action, Companion
         ("b.jpg.suppl(1).json", "b(1).jpg"),
         ("b(1).jpg.json", "b(1).jpg"),
         ("b(1).xmp", "b(1).jpg"),
+        ("PXL_1.MP", "PXL_1.MP.jpg"),
+        ("PXL_1.MP", "PXL_1.jpg"),
+        ("PXL_1.MP.jpg.supplemental-metadata.json", "PXL_1.MP.jpg"),
+        ("MVIMG_1", "MVIMG_1.jpg"),
+        ("IMG_O1234.AAE", "IMG_1234.HEIC"),
+        ("IMG_O1234.AAE", "IMG_O1234.HEIC"),
+        ("DSC1.WAV", "DSC1.JPG"),
+        ("DSC1.acr", "DSC1.DNG"),
+        (f"{'n' * 46}.json", f"{'n' * 47}.jpg"),
+        (f"{'n' * 40}.jpg.s.json", f"{'n' * 40}.jpg"),
+        (f"{'n' * 43}.jp.json", f"{'n' * 43}.jpg"),
     ],
 )
 def test_names_that_belong(name: str, picture: str) -> None:
