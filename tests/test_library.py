@@ -579,6 +579,10 @@ def test_the_library_loads_when_it_is_used() -> None:
         ({"px_size": 9}, "px_size is 9; it must be a whole number from 10 to 5000"),
         ({"kind": "hash"}, 'kind is "hash"; there are tensor, goldberg, mean'),
         ({"processes": 0}, "processes is 0"),
+        ({"processes": "2"}, "processes is '2'; it must be a whole number"),
+        ({"processes": 1.5}, "processes is 1.5"),
+        ({"px_size": 50.0}, "px_size is 50.0"),
+        ({"kind": 5}, "kind is 5; it must be a name or have all that Kind"),
     ],
 )
 def test_wrong_parameters_of_build(album: Path, options: dict[str, Any], message: str) -> None:
@@ -587,8 +591,8 @@ def test_wrong_parameters_of_build(album: Path, options: dict[str, Any], message
         dedup.build(album, show_progress=False, **options)
 
 
-@pytest.mark.parametrize("similarity", ["low", "", -1, float("nan")])
-def test_wrong_similarity(album: Path, similarity: str | float) -> None:
+@pytest.mark.parametrize("similarity", ["low", "", -1, float("nan"), None, [5], b"similar"])
+def test_wrong_similarity(album: Path, similarity: Any) -> None:
     """Only the two words and numbers of at least 0 are a similarity."""
     with pytest.raises(UsageError, match="similarity"):
         search(album / "sent", similarity=similarity)
@@ -602,6 +606,9 @@ def test_wrong_folders(album: Path) -> None:
         dedup.build(album / "nowhere")
     with pytest.raises(UsageError, match="are the same"):
         dedup.build(str(album), f"{album}/sent/..")
+    for wrong in (5, None, b"/photos", [album, 5], [b"/photos"]):
+        with pytest.raises(UsageError, match="is no path; name a folder"):
+            dedup.build(wrong)  # type: ignore[arg-type]
 
 
 def test_wrong_actions(album: Path, tmp_path: Path) -> None:
@@ -611,6 +618,10 @@ def test_wrong_actions(album: Path, tmp_path: Path) -> None:
         found.act("burn")
     with pytest.raises(UsageError, match="target"):
         found.act("move")
+    with pytest.raises(UsageError, match="target: 5 is no path"):
+        found.move_to(5)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="action is"):
+        found.act(5)  # type: ignore[arg-type]
     for target in (album, tmp_path):
         with pytest.raises(ConfigError, match=r"(holds|is) the source folder"):
             found.move_to(target)

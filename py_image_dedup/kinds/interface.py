@@ -6,7 +6,7 @@ the exact join needs to leave out nearly all other pairs; the few that remain ar
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ class Signed(NamedTuple):
     signature: Vectors
 
 
+@runtime_checkable
 class Kind(Protocol):
     """A kind of signature; frozen, so that it may be shared by threads."""
 

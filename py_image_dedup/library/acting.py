@@ -15,7 +15,7 @@ from py_image_dedup.execution import Execution
 from py_image_dedup.files import FolderSet
 from py_image_dedup.kinds.interface import Kind
 from py_image_dedup.library.collection import Collection
-from py_image_dedup.library.parameters import Path
+from py_image_dedup.library.parameters import Path, target_of
 from py_image_dedup.library.records import NoRecords, last_look
 from py_image_dedup.model import Group, Level, Member
 from py_image_dedup.plan import Action, Plan, PlannedAct, make_plan
@@ -113,7 +113,7 @@ def _settings(roots: Sequence[str], action: Action, target: Path | None) -> Sett
     key = "deduplication.duplicates_target_directory"
     if target is None:
         return load_settings(overrides=overrides, leave_out=[key]).settings
-    return load_settings(overrides={**overrides, key: Override("move_to()", os.path.abspath(target))}).settings
+    return load_settings(overrides={**overrides, key: Override("move_to()", target_of(target))}).settings
 
 
 def _told(group: Group, kind: Kind, *, looked: bool) -> Group:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Final, TypeAlias
 
 from py_image_dedup.errors import RootError, UsageError
@@ -44,18 +45,26 @@ def places(directory: Sequence[Path | Iterable[Path]]) -> tuple[Place, ...]:
 
     Raises :class:`RootError` for one that is not there, :class:`UsageError` for none at all or one that comes twice.
     """
-    named: list[Path] = []
+    named: list[str] = []
     for given in directory:
-        named += [given] if isinstance(given, str | os.PathLike) else given
+        some = [*given] if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]
+        named += map(_path, some)
     if not named:
         raise UsageError("directory: name at least one folder")
     found: dict[str, Place] = {}
-    for place in map(_place, sorted(os.fspath(one) for one in named)):
+    for place in map(_place, sorted(named)):
         if place.real in found:
             other = found[place.real].given
             raise UsageError(f"directory: {printable(other)} and {printable(place.given)} are the same")
         found[place.real] = place
     return tuple(found.values())
+
+
+def _path(given: object, called: str = "directory") -> str:
+    path = os.fspath(given) if isinstance(given, str | os.PathLike) else None
+    if not isinstance(path, str):
+        raise UsageError(f"{called}: {given!r} is no path; name a folder by str or pathlib.Path")
+    return path
 
 
 def _place(given: str) -> Place:
@@ -67,9 +76,11 @@ def _place(given: str) -> Place:
 def kind_of(kind: str | Kind, *, px_size: int) -> Kind:
     """Return the kind of this name, or the one that was handed in."""
     if not isinstance(kind, str):
+        if not isinstance(kind, Kind):
+            raise UsageError(f"kind is {kind!r}; it must be a name or have all that Kind of py_image_dedup.kinds has")
         return kind
-    if px_size not in PX_SIZES:
-        raise UsageError(f"px_size is {px_size}; it must be a whole number from {PX_SIZES[0]} to {PX_SIZES[-1]}")
+    if not _is_whole(px_size) or px_size not in PX_SIZES:
+        raise UsageError(f"px_size is {px_size!r}; it must be a whole number from {PX_SIZES[0]} to {PX_SIZES[-1]}")
     kinds: dict[str, Kind] = {"tensor": Tensor(px_size), "goldberg": GOLDBERG, "mean": Mean()}
     if kind not in kinds:
         raise UsageError(f'kind is "{printable(kind)}"; there are {", ".join(kinds)}')
@@ -79,11 +90,11 @@ def kind_of(kind: str | Kind, *, px_size: int) -> Kind:
 def distance_of(similarity: str | float, kind: Kind) -> float:
     """Return the largest distance that a similarity asks for: a word, or a number as such or as text."""
     grades = {"duplicates": kind.duplicates, "similar": kind.similar}
-    if similarity in grades:
-        return grades[str(similarity)]
+    if isinstance(similarity, str) and similarity in grades:
+        return grades[similarity]
     try:
         distance = float(similarity)
-    except ValueError:
+    except (TypeError, ValueError):
         distance = -1.0
     if not distance >= 0:
         raise UsageError(f'similarity is "{similarity}"; it must be "duplicates", "similar", or a number of at least 0')
@@ -94,7 +105,7 @@ def action_of(action: str) -> Action:
     """Return what becomes of lesser copies by its name."""
     actions = [one for one in Action if one is not Action.KEEP]
     if action not in actions:
-        raise UsageError(f'action is "{printable(action)}"; there are {", ".join(actions)}')
+        raise UsageError(f'action is "{printable(str(action))}"; there are {", ".join(actions)}')
     return Action(action)
 
 
@@ -102,6 +113,15 @@ def threads_of(processes: int | None) -> int:
     """Return how many threads to use: as many as there are processors unless a number is given."""
     if processes is None:
         return len(os.sched_getaffinity(0))
-    if processes < 1:
-        raise UsageError(f"processes is {processes}; it must be at least 1")
-    return processes
+    if not _is_whole(processes) or processes < 1:
+        raise UsageError(f"processes is {processes!r}; it must be a whole number of at least 1, or None")
+    return int(processes)
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
+def target_of(path: object) -> str:
+    """Return the path of a folder to move to."""
+    return os.path.abspath(_path(path, "target"))
