@@ -167,7 +167,25 @@ class Explanation:
         if look is None:
             reasons = (skipped.reason for skipped in self.last_look.unreadable.values())
             return Row("last look", "; ".join(reasons), "a file that can't be read")
-        return Row("last look", _in_words(look), "" if look.duplicate else "the last look")
+        return Row("last look", self._in_words(look), "" if look.duplicate else "the last look")
+
+    def _in_words(self, look: Look) -> str:
+        if look.duplicate:
+            return (
+                f"the same: the worst part agrees to {look.structure:.2f} of 1, its colours are {look.colour:.0f} off"
+            )
+        one, other = (self.last_look.glimpse(subject.path) for subject in (self.one, self.other))
+        seen = " on white or on black, which show through" if any(v and v.transparent for v in (one, other)) else ""
+        if look.structure < verification.LEAST_STRUCTURE:
+            least = verification.LEAST_STRUCTURE
+            return f"not the same{seen}: a part agrees to {look.structure:.2f} of 1; {least} is the least"
+        if look.colour > verification.MOST_COLOUR:
+            most = verification.MOST_COLOUR
+            return f"not the same{seen}: the colours of a part are {look.colour:.0f} off; {most:g} is the most"
+        if one and other and one.exposure.is_other_than(other.exposure):
+            names = zip((self.one.name, self.other.name), (one.exposure, other.exposure), strict=True)
+            return "two shots: " + "; ".join(f"{name} {exposure.words}" for name, exposure in names)
+        return "not surely the same: small text or fine lines differ, or are too small to be told apart"
 
     def _least_distance(self, match: Match, obstacles: list[str]) -> Row:
         """Tell from which max_distance on they are duplicates."""
@@ -253,15 +271,3 @@ class Explanation:
     def _grouped(self, matches: list[Match]) -> Group | None:
         candidates = [self.one.candidate, self.other.candidate]
         return next(iter(group(candidates, matches, by=self._by, same=self.last_look.same)), None)
-
-
-def _in_words(look: Look) -> str:
-    if look.duplicate:
-        return f"the same: the worst part agrees to {look.structure:.2f} of 1, its colours are {look.colour:.0f} off"
-    if look.structure < verification.LEAST_STRUCTURE:
-        return f"not the same: a part agrees to {look.structure:.2f} of 1; {verification.LEAST_STRUCTURE} is the least"
-    if look.colour > verification.MOST_COLOUR:
-        return (
-            f"not the same: the colours of a part are {look.colour:.0f} off; {verification.MOST_COLOUR:g} is the most"
-        )
-    return "not surely the same: small text or fine lines differ, or are too small to be told apart"

@@ -17,10 +17,9 @@ import numpy.typing as npt
 import PIL
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
-from PIL.ExifTags import IFD, Base
 from PIL.ImageFile import ImageFile
 
-from py_image_dedup import modes, raw
+from py_image_dedup import exif, modes, raw
 from py_image_dedup.errors import NotNow, PictureError, too_large
 from py_image_dedup.model import CELL, RAW, Facts, Turn, View
 from py_image_dedup.scans import count_scans, has_film
@@ -60,10 +59,6 @@ _FORMAT_COST: Final = {"HEIF": 9, "AVIF": 10, "WEBP": 17, "JPEG2000": 20}
 _RAW_COST = 64 << 20  # bytes beside twice the file: of 24 megapixels the preview or the sensor's picture at half size
 _OF_RAW: Final = "of raw"  # what a picture's `info` holds the size and turn of its raw file under
 _LARGE_IN_COLOUR = 6_000_000  # pixels, after a reduced decode
-_NO_METADATA_TAGS = frozenset(  # TIFF's structural tags and pointers: they describe the file, not the photo
-    {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 296}
-    | {317, 318, 319, 320, 322, 323, 324, 325, 330, 338, 339, 347, 530, 531, 532, *IFD}
-)
 
 _PREVIEW_QUALITY = 82
 _LARGEST_PROFILE = 64 << 10  # bytes of a colour profile that a preview takes along; larger ones are for printers
@@ -121,20 +116,27 @@ def read(source: BinaryIO, *, max_pixels: int, reserve: Reserve = lambda _: null
 
 
 def view(
-    source: BinaryIO, *, width: int, height: int, max_pixels: int, reserve: Reserve = lambda _: nullcontext()
+    source: BinaryIO,
+    *,
+    width: int,
+    height: int,
+    ground: str = "white",
+    max_pixels: int,
+    reserve: Reserve = lambda _: nullcontext(),
 ) -> View:
     """Decode a picture as a person sees it, scaled to `width` x `height`.
 
-    What is transparent shows a white page below.  Raises as :func:`read` does.
+    What is transparent shows the `ground`, a colour.  Raises as :func:`read` does.
     """
     with opened(source, side=max(width, height), max_pixels=max_pixels, reserve=reserve) as image:
         lying = _orientation(image).lays_over
         lightness, colour = _in_colour(image, source, (height, width) if lying else (width, height))
         orientation = _orientation(image)  # some decoders turn the picture upright while they load it
         side = (height, width) if orientation.lays_over else (width, height)
-        layers = _layers(lightness, colour, side)
+        layers = _layers(lightness, colour, side, ground)
+        transparent, exposure = modes.is_transparent(image), exif.exposure(image)
     luma, *chroma = (turned(layer, orientation) for layer in layers)
-    return View(luma, np.stack(chroma, axis=-1))
+    return View(luma, np.stack(chroma, axis=-1), transparent, exposure)
 
 
 def square(
@@ -213,10 +215,12 @@ def _in_colour(image: Image.Image, source: BinaryIO, size: tuple[int, int]) -> t
     return image, again
 
 
-def _layers(lightness: Image.Image, colour: Image.Image, side: tuple[int, int]) -> list[npt.NDArray[np.uint8]]:
+def _layers(
+    lightness: Image.Image, colour: Image.Image, side: tuple[int, int], ground: str
+) -> list[npt.NDArray[np.uint8]]:
     """Scale to `side`: lightness, and the two chromas by cells, which take a fraction of the time of full colour."""
     if colour.mode != "YCbCr":
-        lightness = colour = modes.shrink(colour, side, "RGB").convert("YCbCr")
+        lightness = colour = modes.shrink(colour, side, "RGB", ground=ground).convert("YCbCr")
     # All bands at once and whole steps first: a third of the time of scaling each.  Where one size is no multiple of
     # the other, single cells are some levels off, but not the blocks that are compared.
     small = colour.resize(_cells(side), Image.Resampling.BILINEAR, reducing_gap=1.0)
@@ -359,7 +363,7 @@ def _frames(image: Image.Image) -> int:
 def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Facts, Turn]:
     """Return the facts of a loaded picture whose whole size is `stored`, and the turn that brings it upright."""
     orientation = _orientation(image)
-    count, taken = tags_and_date(image)
+    count, taken = exif.tags_and_date(image)
     of_raw = image.info.get(_OF_RAW)
     if of_raw:
         stored, frames = (of_raw.width, of_raw.height), 1
@@ -379,22 +383,4 @@ def _facts(image: Image.Image, stored: tuple[int, int], frames: int) -> tuple[Fa
 def _orientation(image: Image.Image) -> Turn:
     """Return the turn that brings a picture upright, by its EXIF or its raw file; none where neither can be read."""
     of_raw = image.info.get(_OF_RAW)
-    try:
-        tag = image.getexif().get(Base.Orientation, of_raw.orientation if of_raw else Turn.UPRIGHT)
-    except Exception:  # noqa: BLE001  # broken EXIF is common and says nothing about the pixels
-        return Turn.UPRIGHT
-    return Turn(tag) if isinstance(tag, int) and tag in range(1, 9) else Turn.UPRIGHT
-
-
-def tags_and_date(image: Image.Image) -> tuple[int, str]:
-    """Return the number of EXIF tags and the capture date; 0 and "" where unreadable."""
-    count, taken = 0, ""
-    try:
-        exif = image.getexif()
-        details = exif.get_ifd(IFD.Exif)
-        count = sum(tag not in _NO_METADATA_TAGS for tag in exif) + len(details) + len(exif.get_ifd(IFD.GPSInfo))
-        date = details.get(Base.DateTimeOriginal, "")
-        taken = date.strip("\x00 ")[:19] if isinstance(date, str) else ""
-    except Exception:  # noqa: BLE001, S110  # as above
-        pass
-    return count, taken
+    return exif.orientation(image, otherwise=Turn(of_raw.orientation) if of_raw else Turn.UPRIGHT)

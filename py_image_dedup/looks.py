@@ -26,6 +26,7 @@ from py_image_dedup.errors import PictureError
 from py_image_dedup.images import Reserve
 from py_image_dedup.model import Candidate, Cause, Look, Match, Skipped, Turn, View
 from py_image_dedup.stores.interface import LookMemory, Progress, Store
+from py_image_dedup.verification import Comparison
 
 _GLANCE = 64  # pixels; enough to see whether a picture can be decoded
 _KEPT_BACK = 500  # looks written to the store at once
@@ -33,6 +34,7 @@ _REGISTERED_AT_ONCE = 1000  # pairs whose thumbnails are held in memory
 _VIEWS = 8  # held in memory; half a megabyte each
 _THUMBNAILS = 10_000  # held in memory; 4 kB each
 _SMALL = 320_000  # pixels; at no larger ones threads take turns at short steps of numpy, and lose more than they gain
+_GROUND, _OTHER_GROUND = "white", "black"  # on which transparent pictures are seen
 _WAYS = 100  # to look: the version of the comparison is followed by two digits for how the second picture is turned
 _REGISTERED = 50  # added to those of registrations
 
@@ -55,7 +57,7 @@ class LastLook:
         self._lock = threading.Lock()
         self._look_at_small = threading.Lock()
         self._thumbnail = lru_cache(_THUMBNAILS)(lambda content: store.thumbnails([content]).get(content))
-        self._views: dict[tuple[str, tuple[int, int], Turn], View] = {}
+        self._views: dict[tuple[str, tuple[int, int], Turn, str], View] = {}
         self.taken = 0
         """How many pairs were decoded and compared, and not remembered."""
         self.unreadable: dict[str, Skipped] = {}
@@ -94,13 +96,18 @@ class LastLook:
             return metadata.told(file, max_pixels=self._max_pixels, reserve=self._reserve)
 
     def decodes(self, path: str) -> bool:
-        """Tell whether a picture can be decoded now, at a reduced scale."""
+        """Tell whether a picture can be decoded now."""
+        return self.glimpse(path) is not None
+
+    def glimpse(self, path: str) -> View | None:
+        """Decode a picture at a reduced scale; None if it can't be decoded now."""
         try:
             with files.open_regular(path) as file:
-                images.view(file, width=_GLANCE, height=_GLANCE, max_pixels=self._max_pixels, reserve=self._reserve)
+                return images.view(
+                    file, width=_GLANCE, height=_GLANCE, max_pixels=self._max_pixels, reserve=self._reserve
+                )
         except (OSError, PictureError):
-            return False
-        return True
+            return None
 
     def save(self) -> None:
         """Write the looks that were taken since the last time."""
@@ -128,38 +135,47 @@ class LastLook:
             return self._compare(a, b, turn)
 
     def _compare(self, a: Candidate, b: Candidate, turn: Turn) -> Look | None:
-        """Compare two files at the size of the smaller; None if one can't be read now."""
+        """Compare two files; None if one can't be read now."""
         with self._lock:
             self.taken += 1
         shown = _Shown.of(a, Turn.UPRIGHT), _Shown.of(b, turn)
         small, large = sorted(shown, key=lambda one: one.candidate.facts.pixels)
+        found = self._on(small, large, _GROUND)
+        if found is not None and found.duplicate and found.transparent:  # white on nothing shows on black only
+            found = self._on(small, large, _OTHER_GROUND)
+        if found is None:
+            return None
+        return Look(*_pair(a, b), _way(a, b, turn), found.seen.structure, found.seen.colour, found.duplicate)
+
+    def _on(self, small: _Shown, large: _Shown, ground: str) -> _Found | None:
+        """Compare two pictures at the size of the smaller, on some ground; None if one can't be read now."""
         text = 0.0
         if (fitting := large.fit(verification.FIRST_SIDE)) != small.fit(verification.FIRST_SIDE):
-            whole = self._view(large, fitting)  # what is text there may be too small to be seen at the small size
+            whole = self._view(large, fitting, ground)  # what is text there may be too small to be seen at small size
             if whole is None:
                 return None
             text = verification.text_share(whole)
         for side in (verification.FIRST_SIDE, verification.PAGE_SIDE):
             size = small.fit(side)
-            one, other = self._view(small, size), self._view(large, size)
+            one, other = self._view(small, size, ground), self._view(large, size, ground)
             if one is None or other is None:
                 return None
+            transparent = one.transparent or other.transparent
             full = side == verification.PAGE_SIDE or max(size) == max(small.shape)
             seen = verification.compare(one, other, text=text)
             if not verification.is_open(seen, full=full):
                 break
             text = seen.text
-        duplicate = verification.is_duplicate(seen, full=full)
-        return Look(*_pair(a, b), _way(a, b, turn), seen.structure, seen.colour, duplicate)
+        return _Found(seen, verification.is_duplicate(seen, full=full), transparent)
 
-    def _view(self, shown: _Shown, size: tuple[int, int]) -> View | None:
+    def _view(self, shown: _Shown, size: tuple[int, int], ground: str) -> View | None:
         """Decode a picture, or take it from those decoded last: a keeper is compared with one copy after the other."""
-        key = shown.candidate.file.path, size, shown.turn
+        key = shown.candidate.file.path, size, shown.turn, ground
         with self._lock:
             if (view := self._views.pop(key, None)) is not None:
                 self._views[key] = view  # the last one to go
                 return view
-        view = self._decoded(shown, size)
+        view = self._decoded(shown, size, ground)
         if view is not None and max(size) <= verification.FIRST_SIDE:
             with self._lock:
                 self._views[key] = view
@@ -167,12 +183,19 @@ class LastLook:
                     del self._views[next(iter(self._views))]
         return view
 
-    def _decoded(self, shown: _Shown, size: tuple[int, int]) -> View | None:
+    def _decoded(self, shown: _Shown, size: tuple[int, int], ground: str) -> View | None:
         path, turn = shown.candidate.file.path, shown.turn
         width, height = reversed(size) if turn.lays_over else size
         try:
             with files.open_regular(path) as file:
-                view = images.view(file, width=width, height=height, max_pixels=self._max_pixels, reserve=self._reserve)
+                view = images.view(
+                    file,
+                    width=width,
+                    height=height,
+                    ground=ground,
+                    max_pixels=self._max_pixels,
+                    reserve=self._reserve,
+                )
                 facts = os.fstat(file.fileno())
         except (OSError, PictureError) as error:
             self.unreadable[path] = Skipped(path, f"can't be read again: {error}", Cause.UNREADABLE)
@@ -181,7 +204,15 @@ class LastLook:
         if (facts.st_size, files.storable(facts.st_mtime_ns)) != (recorded.size, recorded.mtime_ns):
             self.unreadable[path] = Skipped(path, "changed since it was analysed", Cause.CHANGED)
             return None  # what was seen would be remembered as that of the bytes that are recorded
-        return View(*(images.turned(layer, turn) for layer in view))
+        return view._replace(luma=images.turned(view.luma, turn), chroma=images.turned(view.chroma, turn))
+
+
+class _Found(NamedTuple):
+    """What comparing two files showed, and whether the ground shows through one of them."""
+
+    seen: Comparison
+    duplicate: bool
+    transparent: bool
 
 
 class _Shown(NamedTuple):

@@ -10,7 +10,8 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from py_image_dedup import images
-from py_image_dedup.images import Reserve, opened, refuse_bomb, tags_and_date
+from py_image_dedup.exif import tags_and_date
+from py_image_dedup.images import Reserve, opened, refuse_bomb
 
 _TOLD_BY_EXIF: Final = {
     "GPS position": (GPS.GPSLatitude, GPS.GPSLongitude),

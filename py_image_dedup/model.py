@@ -97,15 +97,56 @@ CELL: Final = 4
 """Side in pixels of the cells of a view; all blocks that are compared are made of cells."""
 
 
+_SAME_LIGHT: Final = 1.1  # programs round; the shots of a bracket are at least 1.2 times as long as each other
+_SHORT: Final = 0.3  # seconds, up to which people tell times of exposure as 1/n
+
+
+class Exposure(NamedTuple):
+    """When and how a photo was taken; empty or 0 for what is not known.
+
+    ``date``: fourteen digits, by the camera's clock; ``fraction``: of that second, the digits behind the point without
+    zeros at the end; ``seconds`` the shutter was open; ``aperture``: f-number; ``sensitivity``: ISO.
+    """
+
+    date: str = ""
+    fraction: str = ""
+    seconds: float = 0.0
+    aperture: float = 0.0
+    sensitivity: float = 0.0
+
+    def is_other_than(self, other: Exposure) -> bool:
+        """Tell whether something that is known of both differs, so that they are two shots."""
+        written = [(self.date, other.date), (self.fraction, other.fraction)]
+        measured = zip(self[2:], other[2:], strict=True)
+        return any(x and y and x != y for x, y in written) or any(
+            x and y and max(x, y) > _SAME_LIGHT * min(x, y) for x, y in measured
+        )
+
+    @property
+    def words(self) -> str:
+        """What is known of it."""
+        date, fraction, seconds, aperture, sensitivity = self
+        told = (
+            date and f"{date[:4]}-{date[4:6]}-{date[6:8]} {date[8:10]}:{date[10:12]}:{date[12:]}",
+            fraction and f".{fraction}",
+            seconds and (f", {seconds:g} s" if seconds > _SHORT else f", 1/{1 / seconds:.0f} s"),
+            aperture and f", f/{aperture:g}",
+            sensitivity and f", ISO {sensitivity:g}",
+        )
+        return "".join(one for one in told if one).removeprefix(", ")
+
+
 class View(NamedTuple):
     """A picture as a person sees it, in the colours of JPEG (YCbCr, full range), to be compared with another.
 
     ``luma``: uint8, shape (height, width).  ``chroma``: Cb and Cr of cells of 4 pixels, those at the far edges may be
-    smaller; uint8, shape (ceil(height / 4), ceil(width / 4), 2).
+    smaller; uint8, shape (ceil(height / 4), ceil(width / 4), 2).  ``transparent``: the ground shows through somewhere.
     """
 
     luma: npt.NDArray[np.uint8]
     chroma: npt.NDArray[np.uint8]
+    transparent: bool = False
+    exposure: Exposure = Exposure()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

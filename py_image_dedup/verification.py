@@ -18,7 +18,7 @@ import numpy.typing as npt
 from py_image_dedup import lettering
 from py_image_dedup.model import CELL, View
 
-VERSION: Final = 6
+VERSION: Final = 7
 """Raised when verdicts may change; remembered looks of another version are worth nothing."""
 FIRST_SIDE: Final = 768
 """Long side in pixels at which two pictures are compared first."""
@@ -82,6 +82,7 @@ class Comparison:
     ``grey``: which of the two has no colour.
     ``detail``: agreement of the worst block of 8 pixels where there is text, -1..1; 1 where there is none.
     ``text_height``: of the smallest text on a page, in pixels; 0 where there is none.
+    ``two_shots``: their EXIF tells of two exposures, and their pixels are not the same.
     """
 
     structure: float
@@ -90,6 +91,7 @@ class Comparison:
     grey: tuple[bool, bool]
     detail: float = 1.0
     text_height: int = 0
+    two_shots: bool = False
 
     @property
     def page(self) -> bool:
@@ -131,6 +133,8 @@ def compare(a: View, b: View, *, text: float = 0.0) -> Comparison:
         grey=(grey[0], grey[1]),
         detail=detail,
         text_height=height,
+        two_shots=a.exposure.is_other_than(b.exposure)
+        and not (np.array_equal(a.luma, b.luma) and np.array_equal(a.chroma, b.chroma)),
     )
 
 
@@ -159,7 +163,7 @@ def is_duplicate(look: Comparison, *, full: bool) -> bool:
     `full`: they were compared at the smaller one's own size, or at ``PAGE_SIDE``.  A page-like pair that was not is
     not decided yet; :func:`is_open` tells whether another comparison can make it a duplicate.
     """
-    if look.page and (not full or look.detail < _least_detail(look)):
+    if look.two_shots or (look.page and (not full or look.detail < _least_detail(look))):
         return False
     return look.structure >= LEAST_STRUCTURE and look.colour <= MOST_COLOUR
 
@@ -172,11 +176,13 @@ def _least_detail(look: Comparison) -> float:
 
 def is_open(look: Comparison, *, full: bool) -> bool:
     """Tell whether a page-like pair must be compared at full size before it is decided."""
-    return look.page and not full and look.structure >= LEAST_STRUCTURE / 2 and look.colour <= 2 * MOST_COLOUR
+    if look.two_shots or full or not look.page:
+        return False
+    return look.structure >= LEAST_STRUCTURE / 2 and look.colour <= 2 * MOST_COLOUR
 
 
 def _check(picture: View) -> None:
-    luma, chroma = picture
+    luma, chroma = picture.luma, picture.chroma
     cells = *(-(-side // CELL) for side in luma.shape), 2
     if luma.ndim != 2 or luma.size == 0 or chroma.shape != cells or {luma.dtype, chroma.dtype} != {np.dtype(np.uint8)}:
         raise ValueError(f"no view of a picture: luma {luma.dtype} {luma.shape}, chroma {chroma.dtype} {chroma.shape}")

@@ -9,7 +9,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -128,9 +128,17 @@ def grey(picture: Image.Image) -> Image.Image:
     return picture.convert("L")
 
 
-def exif(*, orientation: int | None = None, taken: str = "", maker: str = "", gps: bool = False) -> bytes:
+def exif(
+    *,
+    orientation: int | None = None,
+    taken: str = "",
+    maker: str = "",
+    gps: bool = False,
+    details: Mapping[Any, Any] | None = None,
+) -> bytes:
     """Return an EXIF block with these tags, as all formats of :data:`ROTATABLE` take it."""
     block = Image.Exif()
+    block.get_ifd(IFD.Exif).update(details or {})
     if orientation is not None:
         block[Base.Orientation] = orientation
     if maker:

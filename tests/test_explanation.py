@@ -7,11 +7,14 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pages
 import pictures
 import pytest
 from command import Command
 from PIL import Image
+from PIL.ExifTags import Base
+from PIL.TiffImagePlugin import IFDRational
 
 
 @pytest.fixture
@@ -100,6 +103,33 @@ def test_another_picture(command: Command, album: Path) -> None:
     assert told["laid over"].endswith(": too little to be shown")
     assert told["result"] == "unrelated: neither is listed with the other"
     assert not any("other.jpg" in found for found in command.run("deduplicate", album, **wide).groups())
+
+
+def test_two_shots(command: Command, tmp_path: Path) -> None:
+    """What tells them apart is said, as it stands in their EXIF."""
+    for seconds, seed in ((60, 1), (30, 2)):
+        grain = np.random.default_rng(seed).normal(0, 2, (480, 640, 3))
+        shot = np.clip(np.asarray(pictures.photo(1, (640, 480))) + grain, 0, 255).astype(np.uint8)
+        details = {Base.DateTimeOriginal: "2024:05:01 12:00:07", Base.ExposureTime: IFDRational(1, seconds)}
+        data = pictures.encode(Image.fromarray(shot), quality=92, exif=pictures.exif(details=details))
+        (tmp_path / f"{seconds}.jpg").write_bytes(data)
+    told = Told(command, tmp_path / "60.jpg", tmp_path / "30.jpg")
+    assert told["last look"] == "two shots: A 2024-05-01 12:00:07, 1/60 s; B 2024-05-01 12:00:07, 1/30 s"
+    assert told["result"].startswith("similar: ")
+
+
+def test_a_flattened_copy(command: Command, tmp_path: Path) -> None:
+    """Where the ground shows through, that is said."""
+    image = pictures.photo(1, (640, 480)).convert("RGBA")
+    hole = Image.new("L", image.size, 255)
+    hole.paste(0, (200, 150, 420, 330))
+    image.putalpha(hole)
+    image.save(tmp_path / "clear.png")
+    flat = Image.new("RGBA", image.size, "white")
+    flat.alpha_composite(image)
+    flat.convert("RGB").save(tmp_path / "flat.png")
+    told = Told(command, tmp_path / "clear.png", tmp_path / "flat.png")
+    assert told["last look"].startswith("not the same on white or on black, which show through: ")
 
 
 def test_a_page_with_another_word(command: Command, tmp_path: Path) -> None:

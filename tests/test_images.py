@@ -16,14 +16,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pages
 import pictures
 import pytest
-from PIL import Image, ImageChops, ImageSequence
+from PIL import Image, ImageChops, ImageDraw, ImageSequence
+from PIL.ExifTags import Base
+from PIL.TiffImagePlugin import IFDRational
 from pillow_heif import HeifImage
 
 from py_image_dedup import images, signature
 from py_image_dedup.errors import NotNow, PictureError
-from py_image_dedup.model import CELL, Facts, View
+from py_image_dedup.model import CELL, Exposure, Facts, View
 
 LIMIT = 250_000_000
 WHITE = np.full((128, 128), 255, np.uint8)
@@ -203,6 +206,45 @@ def test_odd_dates_are_harmless() -> None:
     assert len(read(pictures.encode(PHOTO, exif=pictures.exif(taken="9" * 500))).facts.taken) == 19
 
 
+DETAILS = {
+    Base.DateTimeOriginal: "2024:05:01 12:00:07",
+    Base.SubsecTimeOriginal: "250",
+    Base.ExposureTime: IFDRational(1, 60),
+    Base.FNumber: IFDRational(28, 10),
+    Base.ISOSpeedRatings: 400,
+}
+
+
+@pytest.mark.parametrize("name", pictures.ROTATABLE)
+def test_a_view_tells_of_the_exposure(name: str) -> None:
+    """When, how long, how wide and how sensitive; nothing where there is no EXIF."""
+
+    def exposure(**options: bytes) -> Exposure:
+        data = io.BytesIO(pictures.encode(PHOTO, name, **options))
+        return images.view(data, width=64, height=48, max_pixels=LIMIT).exposure
+
+    found = exposure(exif=pictures.exif(details=DETAILS))
+    assert (found.date, found.fraction) == ("20240501120007", "25")
+    assert found[2:] == pytest.approx((1 / 60, 2.8, 400))
+    assert found.words == "2024-05-01 12:00:07.25, 1/60 s, f/2.8, ISO 400"
+    assert exposure() == Exposure()
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        *((Base.DateTimeOriginal, value) for value in ("0000:00:00 00:00:00", "    :  :     :  :  ", "2024:05", "")),
+        *((Base.ExposureTime, value) for value in (IFDRational(0, 0), IFDRational(1, 0), IFDRational(-1, 60))),
+        (Base.SubsecTimeOriginal, "  \0"),
+        (Base.ISOSpeedRatings, 0),
+    ],
+)
+def test_what_a_camera_did_not_know_is_not_told(tag: int, value: object) -> None:
+    """Clocks that were never set, fractions over zero, and places kept free."""
+    data = io.BytesIO(pictures.encode(PHOTO, exif=pictures.exif(details={tag: value})))
+    assert images.view(data, width=64, height=48, max_pixels=LIMIT).exposure == Exposure()
+
+
 def test_broken_exif_is_harmless() -> None:
     """EXIF that is cut, scrambled or none at all never costs the picture; its pixels come as without it."""
     block = pictures.exif(taken="2024:05:01 12:00:00", maker="Maker", gps=True)
@@ -342,14 +384,14 @@ def test_grey_of_16_bits(name: str) -> None:
 
 
 def test_grey_of_16_bits_in_other_dresses() -> None:
-    """Big-endian order and a transparent grey change nothing; 12 bits in a 16-bit container stay dark."""
+    """Big-endian order and a transparent grey change nothing; what fills 12 bits of 16 is no darker for it."""
     deep = sixteen_bits(PHOTO)
     big_endian = Image.frombytes("I;16B", PHOTO.size, np.asarray(deep).astype(">u2").tobytes())
     assert difference(read(pictures.encode(big_endian, "TIFF")).grey, plain(PHOTO)) < 1.5
     assert difference(read(pictures.encode(deep, "PNG", transparency=0)).grey, plain(PHOTO)) < 1.5
-    dark = read(pictures.encode(sixteen_bits(PHOTO, 16), "PNG"))
-    assert difference(dark.grey, (plain(PHOTO) // 16).astype(np.uint8)) < 1
-    assert 0 < dark.grey.max() < 17
+    for scale in (1, 4, 16, 64):
+        assert difference(read(pictures.encode(sixteen_bits(PHOTO, scale), "PNG")).grey, plain(PHOTO)) < 1.5
+    assert read(pictures.encode(Image.new("I;16", (40, 40)), "PNG")).grey.max() == 0
 
 
 def test_colour_of_16_bits() -> None:
@@ -466,6 +508,21 @@ def test_wholly_transparent_pictures_are_blank() -> None:
     np.testing.assert_array_equal(read(pictures.encode(grey_alpha, "PNG")).grey, WHITE)
 
 
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "TIFF", "HEIF", "AVIF", "JPEG2000"])
+def test_a_view_tells_whether_the_ground_shows_through(name: str) -> None:
+    """One corner is enough; an alpha channel that hides nothing is none."""
+    for picture, lowest, expected in ((PHOTO, None, False), (PHOTO, 255, False), (PHOTO, 0, True)):
+        stored = picture.copy()
+        if lowest is not None:
+            alpha = Image.new("L", PHOTO.size, 255)
+            alpha.paste(lowest, (0, 0, 60, 60))
+            stored.putalpha(alpha)
+        data = io.BytesIO(pictures.encode(stored, name))
+        on_black = images.view(data, width=160, height=120, ground="black", max_pixels=LIMIT)
+        assert on_black.transparent is expected
+        assert bool(on_black.luma[:20, :20].max() < 20) is expected
+
+
 def test_a_transparent_colour_is_flattened() -> None:
     """Palette entries and single colours declared transparent show white."""
     picture = PHOTO.quantize(16)
@@ -486,6 +543,20 @@ def test_grey_is_told_from_colour(name: str) -> None:
     assert not read(pictures.encode(PHOTO, name)).facts.grey
     assert read(pictures.encode(pictures.grey(PHOTO), name)).facts.grey
     assert read(pictures.encode(pictures.grey(PHOTO).convert("RGB"), name)).facts.grey
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "HEIF"])
+def test_a_line_of_ink_is_colour(name: str) -> None:
+    """A grey page on which somebody wrote in blue is no grey page, wherever that is."""
+    page, _, _ = pages.pair("letter-200", 3)
+    page = page.convert("L").convert("RGB")
+    assert read(pictures.encode(page, name)).facts.grey
+    rng = np.random.default_rng(6)
+    for _ in range(6):
+        signed = page.copy()
+        x, y = (int(rng.integers(50, side - 250)) for side in page.size)
+        ImageDraw.Draw(signed).line((x, y, x + 90, y - 30, x + 110, y + 20, x + 200, y), fill=(20, 40, 200), width=4)
+        assert not read(pictures.encode(signed, name)).facts.grey
 
 
 @pytest.mark.parametrize("mode", ["1", "LA", "P", "RGBA", "CMYK", "F", "I;16"])

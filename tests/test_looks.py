@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import pictures
 import pytest
 from command import Command
 from PIL import Image, ImageDraw
+from PIL.ExifTags import Base
+from PIL.TiffImagePlugin import IFDRational
 
 from py_image_dedup import images, registration
 from py_image_dedup.files import look, sha256
@@ -184,6 +187,82 @@ def test_a_small_object_more_is_another_picture(store: SqliteStore, tmp_path: Pa
     a, b = save(tmp_path / "a.jpg", picture), save(tmp_path / "b.jpg", other)
 
     assert not new_look(store).same(a, b)
+
+
+EXPOSED = {
+    Base.DateTimeOriginal: "2024:05:01 12:00:07",
+    Base.SubsecTimeOriginal: "25",
+    Base.ExposureTime: IFDRational(1, 60),
+    Base.ISOSpeedRatings: 400,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "two"),
+    [
+        ({}, False),
+        ({Base.SubsecTimeOriginal: "250"}, False),
+        ({Base.ExposureTime: IFDRational(17, 1000)}, False),  # as a program has rounded it
+        ({Base.DateTimeOriginal: "2024-05-01T12:00:07"}, False),
+        ({Base.DateTimeOriginal: "0000:00:00 00:00:00"}, False),
+        ({Base.DateTimeOriginal: "2024:05:01 12:00:08"}, True),
+        ({Base.SubsecTimeOriginal: "35"}, True),
+        ({Base.ExposureTime: IFDRational(1, 80)}, True),
+        ({Base.ISOSpeedRatings: 500}, True),
+    ],
+)
+def test_two_shots_are_two_pictures(
+    store: SqliteStore, tmp_path: Path, changed: dict[int, object], *, two: bool
+) -> None:
+    """However alike they are: a bracket, or what a camera on a tripod took; unless all pixels are the same."""
+    picture, grain = pictures.photo(4, (800, 600)), np.random.default_rng(1).normal(0, 2, (600, 800, 3))
+    again = Image.fromarray(np.clip(np.asarray(picture) + grain, 0, 255).astype(np.uint8))
+    (tmp_path / "a.jpg").write_bytes(pictures.encode(picture, quality=92, exif=pictures.exif(details=EXPOSED)))
+    block = pictures.exif(details={**EXPOSED, **changed})
+    (tmp_path / "b.jpg").write_bytes(pictures.encode(again, quality=92, exif=block))
+    (tmp_path / "c.jpg").write_bytes(pictures.encode(picture, quality=92, exif=block))
+    a, b, c = (candidate(tmp_path / name, picture.size) for name in ("a.jpg", "b.jpg", "c.jpg"))
+    if changed:
+        assert new_look(store).same(a, c)
+    assert new_look(store).same(a, b) is not two
+
+
+def logo(words: str, fill: str) -> Image.Image:
+    """Draw shapes and words on nothing."""
+    image = Image.new("RGBA", (640, 480))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((40, 40, 300, 300), fill=(200, 30, 40))
+    draw.polygon([(400, 60), (600, 60), (500, 240)], fill=(20, 140, 60))
+    draw.text((60, 340), words, font=pages.font("", 70), fill=fill)
+    return image
+
+
+def test_what_shows_on_black_only_counts(store: SqliteStore, tmp_path: Path) -> None:
+    """White words on nothing are seen, and a flattened copy has lost what nobody can give back."""
+    hole = pictures.photo(5, (640, 480)).convert("RGBA")
+    hole.paste((0, 0, 0, 0), (200, 150, 420, 330))
+    pictures_of = {
+        "a.png": logo("TEAM ALPHA", "white"),
+        "b.png": logo("TEAM OMEGA", "white"),
+        "same.webp": logo("TEAM ALPHA", "white"),
+        "hole.png": hole,
+        "small-hole.png": hole.resize((480, 360), Image.Resampling.LANCZOS),
+        "opaque.png": pictures.photo(3, (640, 480)).convert("RGBA"),
+        "opaque.jpg": pictures.photo(3, (640, 480)),
+    }
+    flat = Image.new("RGBA", (640, 480), "white")
+    flat.alpha_composite(logo("TEAM ALPHA", "white"))
+    pictures_of["flat.png"] = flat.convert("RGB")
+    found = {}
+    for name, image in pictures_of.items():
+        image.save(tmp_path / name)
+        found[name] = candidate(tmp_path / name, image.size)
+    look = new_look(store)
+    assert look.same(found["a.png"], found["same.webp"])
+    assert look.same(found["hole.png"], found["small-hole.png"])
+    assert look.same(found["opaque.png"], found["opaque.jpg"])
+    assert not look.same(found["a.png"], found["b.png"])
+    assert not look.same(found["a.png"], found["flat.png"])
 
 
 def test_what_was_seen_is_remembered(store: SqliteStore, tmp_path: Path) -> None:
