@@ -48,7 +48,7 @@ def exposure(image: Image.Image) -> Exposure:
         details = image.getexif().get_ifd(IFD.Exif)
         return Exposure(
             date=_date(details.get(Base.DateTimeOriginal)),
-            fraction=_text(details.get(Base.SubsecTimeOriginal)).rstrip("0"),
+            fraction=_digits(details.get(Base.SubsecTimeOriginal)),
             seconds=_number(details.get(Base.ExposureTime)),
             aperture=_number(details.get(Base.FNumber)),
             sensitivity=_number(details.get(Base.ISOSpeedRatings)),
@@ -62,9 +62,15 @@ def _text(value: Any) -> str:
 
 
 def _date(value: Any) -> str:
-    """Return the digits of a date with its time; "" for what is none, as a clock that was never set."""
-    digits = "".join(letter for letter in _text(value) if letter in "0123456789")[:_DIGITS_OF_A_DATE]
-    return digits if len(digits) == _DIGITS_OF_A_DATE and digits.strip("0") else ""
+    """Return the digits of a date with its time; "" for what is none."""
+    digits = _digits(value)[:_DIGITS_OF_A_DATE]
+    return digits if len(digits) == _DIGITS_OF_A_DATE else ""
+
+
+def _digits(value: Any) -> str:
+    """Return the digits of a text; "" if there are none but zeros, as of a clock that was never set."""
+    digits = "".join(letter for letter in _text(value) if letter in "0123456789")
+    return digits if digits.strip("0") else ""
 
 
 def _number(value: Any) -> float:

@@ -104,8 +104,8 @@ _SHORT: Final = 0.3  # seconds, up to which people tell times of exposure as 1/n
 class Exposure(NamedTuple):
     """When and how a photo was taken; empty or 0 for what is not known.
 
-    ``date``: fourteen digits, by the camera's clock; ``fraction``: of that second, the digits behind the point without
-    zeros at the end; ``seconds`` the shutter was open; ``aperture``: f-number; ``sensitivity``: ISO.
+    ``date``: fourteen digits, by the camera's clock; ``fraction``: of that second, the digits behind the point, as many
+    as a program left; ``seconds`` the shutter was open; ``aperture``: f-number; ``sensitivity``: ISO.
     """
 
     date: str = ""
@@ -116,9 +116,9 @@ class Exposure(NamedTuple):
 
     def is_other_than(self, other: Exposure) -> bool:
         """Tell whether something that is known of both differs, so that they are two shots."""
-        written = [(self.date, other.date), (self.fraction, other.fraction)]
+        written = zip(self[:2], other[:2], strict=True)
         measured = zip(self[2:], other[2:], strict=True)
-        return any(x and y and x != y for x, y in written) or any(
+        return any(x[: len(y)] != y[: len(x)] for x, y in written) or any(
             x and y and max(x, y) > _SAME_LIGHT * min(x, y) for x, y in measured
         )
 
